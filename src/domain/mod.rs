@@ -1,0 +1,6 @@
+//! What the operator decides. Pure: values and `now` in, values out; no async, clock,
+//! randomness, environment, files or clients.
+
+pub mod egress;
+pub mod failure;
+pub mod secret;

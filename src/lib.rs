@@ -1,0 +1,9 @@
+//! mail-operator: an organisation's outgoing mail as Kubernetes objects.
+//!
+//! The folders are the architecture: each module below may use those above it, never one
+//! below. `ARCHITECTURE.md` shows the way a mail travels through them.
+
+pub mod api;
+pub mod domain;
+pub mod oauth;
+pub mod smtp;
