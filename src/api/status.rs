@@ -41,6 +41,9 @@ pub struct NotificationStatus {
     /// How many recipients are in which state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+    /// Value of the annotation `mail-operator.dev/resolve` that was last obeyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_resolve: Option<String>,
     /// The MailServerConfig that was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerUsed>,
