@@ -3,4 +3,5 @@
 
 pub mod egress;
 pub mod failure;
+pub mod retry;
 pub mod secret;
