@@ -2,5 +2,6 @@
 //! randomness, environment, files or clients.
 
 pub mod egress;
+pub mod exchange_online;
 pub mod failure;
 pub mod secret;
