@@ -129,6 +129,7 @@ pub fn is_exchange_online_host(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

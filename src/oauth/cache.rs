@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a token has to have left when it is handed out: enough to open a session with it.
-pub const MINIMUM_LEFT: Duration = Duration::from_secs(60);
+pub const MINIMUM_LEFT: Duration = Duration::from_mins(1);
 
 /// Tokens kept: a few KiB each, and more logins than one operator serves.
 const MAX_TOKENS: usize = 1024;
@@ -25,7 +25,7 @@ const MAX_TOKENS: usize = 1024;
 const RENEWAL: std::ops::Range<f64> = 0.75..0.85;
 
 /// Pause after a renewal that failed while the token is still good.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
+const RENEWAL_PAUSE: Duration = Duration::from_mins(1);
 
 /// Every token of the process. Cheap to share behind an `Arc`.
 pub struct Tokens {
@@ -56,7 +56,8 @@ struct Flight {
 }
 
 impl Tokens {
-    /// An empty cache whose requests go only where `egress` permits.
+    /// An empty cache whose requests go only where `egress` permits. The process has to have installed
+    /// rustls' default crypto provider before the first [`Tokens::get`].
     pub fn new(egress: Arc<egress::Policy>) -> Self {
         Self::with_timeout(egress, http::TIMEOUT)
     }
@@ -183,4 +184,58 @@ fn later(at: Timestamp, by: Duration) -> Timestamp {
 /// A panic elsewhere leaves nothing half-written here.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::oauth::SecretVersion;
+
+    fn key(uid: usize, version: &str) -> TokenKey {
+        TokenRequest {
+            secret_version: SecretVersion { uid: uid.to_string(), resource_version: version.into() },
+            ..crate::oauth::refusal::example()
+        }
+        .key()
+    }
+
+    fn token(expires_at: Timestamp) -> Token {
+        Token {
+            access_token: crate::domain::secret::Secret::new("t"),
+            expires_at,
+            claims: Default::default(),
+        }
+    }
+
+    #[test]
+    fn bounded_and_the_soonest_to_expire_goes_first() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let tokens = Tokens::new(Arc::default());
+        for uid in 0..MAX_TOKENS {
+            // Number 7 expires first.
+            let life = if uid == 7 { 500 } else { 1000 };
+            tokens.slot(key(uid, "1"), now).hold(token(later(now, Duration::from_secs(life))), now);
+        }
+        tokens.slot(key(MAX_TOKENS, "1"), now);
+        let count = |uid| lock(&tokens.slots).contains_key(&key(uid, "1"));
+        assert!(!count(7) && count(8) && count(MAX_TOKENS));
+        assert_eq!(lock(&tokens.slots).len(), MAX_TOKENS);
+
+        // Once all have expired, all of them go.
+        tokens.slot(key(MAX_TOKENS + 1, "1"), later(now, Duration::from_secs(1000)));
+        assert_eq!(lock(&tokens.slots).len(), 1);
+    }
+
+    #[test]
+    fn a_changed_secret_replaces_what_was_minted_with_the_old_one() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let tokens = Tokens::new(Arc::default());
+        for (uid, version) in [(1, "1"), (2, "1"), (1, "2")] {
+            tokens.slot(key(uid, version), now);
+        }
+        let slots = lock(&tokens.slots);
+        assert!(!slots.contains_key(&key(1, "1")));
+        assert!(slots.contains_key(&key(1, "2")) && slots.contains_key(&key(2, "1")));
+    }
 }

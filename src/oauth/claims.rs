@@ -124,7 +124,7 @@ fn read(claims: &Map<String, Value>) -> TokenClaims {
     }
 }
 
-/// A NumericDate. Fractions are allowed by the RFC and of no interest here.
+/// A `NumericDate`. Fractions are allowed by the RFC and of no interest here.
 fn seconds(value: &Value) -> Option<Timestamp> {
     #[expect(
         clippy::cast_possible_truncation,
@@ -137,4 +137,130 @@ fn seconds(value: &Value) -> Option<Timestamp> {
 fn shown(text: &str) -> Option<String> {
     let shown = super::masking::printable(text, &[]);
     (!shown.is_empty()).then_some(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn jwt(claims: &Value) -> String {
+        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn reads_what_providers_put_there() {
+        let entra = json!({
+            "aud": "https://outlook.office365.com", "iss": "https://sts.windows.net/t/", "exp": 1_800_000_000,
+            "appid": "a", "tid": "t", "roles": ["SMTP.SendAsApp", 7, "IMAP.AccessAsApp"], "ver": "1.0",
+        });
+        let expected = TokenClaims {
+            audience: Some("https://outlook.office365.com".into()),
+            roles: vec!["SMTP.SendAsApp".into(), "IMAP.AccessAsApp".into()],
+            tenant: Some("t".into()),
+            app_id: Some("a".into()),
+            expires_at: Some(at(1_800_000_000)),
+            ..TokenClaims::default()
+        };
+        assert_eq!(inspect(&jwt(&entra)), expected);
+
+        let keycloak =
+            json!({ "aud": ["mail", "account"], "azp": "a", "scope": "email  send", "exp": 1.5e9 });
+        let expected = TokenClaims {
+            audience: Some("mail".into()),
+            scope: vec!["email".into(), "send".into()],
+            app_id: Some("a".into()),
+            expires_at: Some(at(1_500_000_000)),
+            ..TokenClaims::default()
+        };
+        assert_eq!(inspect(&jwt(&keycloak)), expected);
+    }
+
+    #[test]
+    fn whatever_else_is_opaque() {
+        let json_array = jwt(&json!([1, 2]));
+        let encrypted = format!("{}.d.e", jwt(&json!({ "aud": "a" })));
+        let large = jwt(&json!({ "aud": "a", "x": "x".repeat(64 * 1024) }));
+        for token in ["", ".", "..", "a.b.c", "ya29.opaque", "e30.!!!.e30", &json_array, &encrypted, &large] {
+            assert_eq!(inspect(token), TokenClaims::default(), "{token:.40}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_printable() {
+        let roles: Vec<String> = (0..1000).map(|n| format!("role\r\n\u{202e}{n}")).collect();
+        let claims = inspect(&jwt(&json!({ "aud": "a".repeat(5000), "roles": roles, "tid": "\u{0}\n" })));
+        assert_eq!(claims.roles.len(), MAX_ENTRIES);
+        assert_eq!(claims.roles.first().unwrap(), "role 0");
+        assert_eq!(claims.audience.unwrap().chars().count(), 200);
+        assert_eq!(claims.tenant, None);
+    }
+
+    #[test]
+    fn what_is_visibly_wrong() {
+        let scope = "https://outlook.office365.com/.default";
+        let claims = |audience: &str, roles: &[&str], expires: i64| TokenClaims {
+            audience: Some(audience.into()),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            expires_at: Some(at(expires)),
+            ..TokenClaims::default()
+        };
+        let wrong_audience = |found: &str| Objection::Audience {
+            found: found.into(),
+            expected: "https://outlook.office365.com".into(),
+        };
+        for (claims, expected) in [
+            (claims("https://outlook.office365.com", &["SMTP.SendAsApp"], 11), vec![]),
+            (claims("https://outlook.office365.com/", &["SMTP.SendAsApp"], 11), vec![]),
+            (claims(exchange_online::APPLICATION_ID, &["SMTP.SendAsApp"], 11), vec![]),
+            (claims("https://outlook.office365.com", &["Mail.Send"], 11), vec![Objection::SendRoleMissing]),
+            (
+                claims("https://graph.microsoft.com", &[], 11),
+                vec![wrong_audience("https://graph.microsoft.com")],
+            ),
+            (
+                claims("https://outlook.office365.com", &[], 10),
+                vec![Objection::SendRoleMissing, Objection::Expired(at(10))],
+            ),
+            (TokenClaims::default(), vec![]),
+        ] {
+            assert_eq!(
+                objections(&claims, &exchange_online_audiences(scope), at(10)),
+                expected,
+                "{claims:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(token in ".*", payload in "\\PC*") {
+            inspect(&token);
+            inspect(&format!("e30.{}.x", URL_SAFE_NO_PAD.encode(payload)));
+        }
+
+        #[test]
+        fn any_json_is_bounded(
+            key in "aud|roles|scp|scope|tid|appid|azp|exp",
+            value in prop_oneof![
+                any::<f64>().prop_map(Value::from),
+                any::<i64>().prop_map(Value::from),
+                ".{0,300}".prop_map(Value::from),
+                proptest::collection::vec(".{0,300}", 0..100).prop_map(Value::from),
+            ],
+        ) {
+            let claims = inspect(&jwt(&json!({ key: value })));
+            let texts = [&claims.audience, &claims.tenant, &claims.app_id].into_iter().flatten();
+            for text in texts.chain(&claims.roles).chain(&claims.scope) {
+                prop_assert!((1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control));
+            }
+            prop_assert!(claims.roles.len() <= MAX_ENTRIES && claims.scope.len() <= MAX_ENTRIES);
+        }
+    }
 }

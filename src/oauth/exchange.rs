@@ -23,7 +23,7 @@ pub struct Token {
 }
 
 /// A lifetime beyond this is taken for a mistake (a date in place of a duration, milliseconds).
-const MAX_LIFETIME: Duration = Duration::from_secs(366 * 24 * 3600);
+const MAX_LIFETIME: Duration = Duration::from_hours(366 * 24);
 
 /// What the oauth2 crate reports. Never printed: a body that does not parse is in it.
 pub(super) type RequestError = BasicRequestTokenError<HttpError>;

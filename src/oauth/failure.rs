@@ -1,13 +1,13 @@
 //! What an answer without a token means, in a reason, a permanence and a sentence with the way out.
-//! Pure. HTTP status and OAuth2 `error` (RFC 6749, section 5.2) decide; Entra ID's AADSTS numbers only
+//! Pure. HTTP status and OAuth `error` (RFC 6749, section 5.2) decide; Entra ID's AADSTS numbers only
 //! find better words. Messages hold nothing that changes from one try to the next (no correlation
 //! or trace ID, no time), so that an unchanged failure causes no new status.
 
 use super::exchange::RequestError;
 use super::http::{Answer, HttpError};
-use super::{masking::printable, request::TokenRequest};
+use super::refusal::{OAuthError, host, shown};
+use super::request::TokenRequest;
 use crate::api::Reason;
-use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use oauth2::RequestTokenError;
 use serde_json::Value;
@@ -44,7 +44,7 @@ pub enum Permanence {
 }
 
 /// Servers that ask for more are asked again after this.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 impl TokenFailure {
     /// A request that must not be sent as it is.
@@ -166,133 +166,6 @@ fn refused(request: &TokenRequest, answer: &Answer, now: Timestamp) -> TokenFail
     failure
 }
 
-/// The error body of RFC 6749, section 5.2, with Entra ID's additions, as lenient as can be.
-struct OAuthError {
-    error: String,
-    description: String,
-    number: Option<u64>,
-    correlation_id: Option<String>,
-}
-
-impl OAuthError {
-    fn read(body: &[u8]) -> Option<Self> {
-        let body: Value = serde_json::from_slice(body).ok()?;
-        let text = |name: &str| body.get(name).and_then(Value::as_str);
-        let description = text("error_description").unwrap_or_default().to_owned();
-        let listed =
-            body.get("error_codes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_u64);
-        let numbers: Vec<u64> = listed.chain(number_in(&description)).collect();
-        let known = numbers.iter().copied().find(|number| entra_reason(*number).is_some());
-        let guid =
-            |id: &&str| id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        Some(Self {
-            error: text("error")?.to_owned(),
-            number: known.or_else(|| numbers.first().copied()),
-            correlation_id: text("correlation_id").filter(guid).map(str::to_owned),
-            description,
-        })
-    }
-
-    fn reason(&self) -> Reason {
-        self.number.and_then(entra_reason).unwrap_or(match self.error.as_str() {
-            "invalid_client" => Reason::InvalidClientSecret,
-            "invalid_scope" => Reason::InvalidScope,
-            // Google's, beyond the RFC.
-            "deleted_client" => Reason::ClientNotFound,
-            "disabled_client" => Reason::ClientDisabled,
-            _ => Reason::TokenRefused,
-        })
-    }
-
-    fn sentence(&self, reason: Reason, request: &TokenRequest) -> String {
-        let host = host(request);
-        let client = &request.client_id;
-        let scopes = request.scopes.join(" ");
-        let said = self.said(request);
-        let entra = self.number.is_some();
-        match reason {
-            Reason::InvalidClientSecret if entra => format!(
-                "{host} refuses the client secret of application {client} ({said}): often the secret's ID was pasted \
-                 instead of its value; create a new one in the Entra admin center, App registrations > Certificates & \
-                 secrets, and put its Value into the Secret"
-            ),
-            Reason::ClientSecretExpired => format!(
-                "the client secret of application {client} has expired ({said}): create a new one in the Entra admin \
-                 center, App registrations > Certificates & secrets, and put its Value into the Secret"
-            ),
-            Reason::ClientNotFound if entra => format!(
-                "the tenant knows no application {client} ({said}): compare clientID and tenantID with the Entra admin \
-                 center, App registrations > Overview; an application of another tenant needs that one's admin consent"
-            ),
-            Reason::ClientDisabled if entra => format!(
-                "application {client} is disabled ({said}): switch it on in the Entra admin center, Enterprise \
-                 applications > Properties > Enabled for users to sign-in"
-            ),
-            Reason::TenantNotFound => format!(
-                "{host} knows no such tenant ({said}): compare tenantID with the Entra admin center, Overview > \
-                 Tenant ID, and cloud with the service the tenant lives in"
-            ),
-            Reason::InvalidScope if entra => format!(
-                "{host} refuses the scope {scopes} ({said}): an application needs a resource followed by /.default, \
-                 for Exchange Online https://outlook.office365.com/.default"
-            ),
-            Reason::BlockedByPolicy => format!(
-                "a Conditional Access policy blocks application {client} ({said}): the Entra admin center, Sign-in \
-                 logs > Service principal sign-ins, shows which one"
-            ),
-            Reason::InvalidClientSecret => format!(
-                "{host} refuses client {client} or its secret ({said}): compare clientID and the Secret with what the \
-                 provider shows for this client"
-            ),
-            Reason::InvalidScope => format!(
-                "{host} refuses the scope {scopes} ({said}): compare scopes with what the provider lists for this client"
-            ),
-            _ => {
-                format!("{host} refuses client {client} ({said}): see what the provider permits this client")
-            }
-        }
-    }
-
-    /// What the server said: the number alone if it says everything, else its own words.
-    fn said(&self, request: &TokenRequest) -> String {
-        match self.number.filter(|number| entra_reason(*number).is_some()) {
-            Some(number) => format!("AADSTS{number}"),
-            None if self.description.is_empty() => shown(request, &self.error),
-            None => shown(request, &format!("{}: {}", self.error, lasting(&self.description))),
-        }
-    }
-}
-
-/// The numbers that have a reason of their own, from
-/// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>.
-fn entra_reason(number: u64) -> Option<Reason> {
-    Some(match number {
-        7_000_215 => Reason::InvalidClientSecret,
-        7_000_222 => Reason::ClientSecretExpired,
-        // No such application; known, but without a service principal in this tenant.
-        700_016 | 7_000_229 => Reason::ClientNotFound,
-        7_000_112 => Reason::ClientDisabled,
-        90_002 | 900_023 => Reason::TenantNotFound,
-        // Malformed; not `/.default`; a resource the tenant does not have.
-        70_011 | 1_002_012 | 500_011 => Reason::InvalidScope,
-        53_003 => Reason::BlockedByPolicy,
-        _ => return None,
-    })
-}
-
-fn number_in(description: &str) -> Option<u64> {
-    let (_, after) = description.split_once("AADSTS")?;
-    let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-    after.get(..digits)?.parse().ok()
-}
-
-/// A description up to what Entra appends to it: trace and correlation ID and the time.
-fn lasting(description: &str) -> &str {
-    let end =
-        ["Trace ID:", "Correlation ID:", "Timestamp:"].iter().filter_map(|mark| description.find(mark)).min();
-    end.and_then(|end| description.get(..end)).unwrap_or(description).trim()
-}
-
 /// Says what keeps a body of status 200 from being a token, in words of our own: serde's would
 /// quote from the body.
 fn what_is_wrong(body: &[u8]) -> &'static str {
@@ -320,19 +193,72 @@ fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     Some(asked.min(MAX_RETRY_AFTER))
 }
 
-/// Host, and port if it is not 443.
-fn host(request: &TokenRequest) -> String {
-    let host = request.token_url.host_str().unwrap_or_default();
-    request.token_url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::http::Body;
+    use super::*;
+    use serde_json::json;
 
-/// A server's words without our secrets, in whichever form we sent them.
-fn shown(request: &TokenRequest, words: &str) -> String {
-    let secret = request.client_secret.expose();
-    let basic = STANDARD.encode(format!("{}:{}", form_encoded(&request.client_id), form_encoded(secret)));
-    printable(words, &[secret, &basic])
-}
+    const NOW: &str = "2026-11-24T06:00:00Z";
 
-fn form_encoded(text: &str) -> String {
-    oauth2::url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+    #[test]
+    fn retry_after_in_seconds_or_as_a_date() {
+        for (text, seconds) in [
+            ("120", Some(120)),
+            (" 5 ", Some(5)),
+            ("0", Some(0)),
+            ("Tue, 24 Nov 2026 06:01:30 GMT", Some(90)),
+            ("Tue, 24 Nov 2026 05:00:00 GMT", None),
+            ("999999999999", Some(86_400)),
+            ("-1", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let found = retry_after(text, NOW.parse().unwrap());
+            assert_eq!(found, seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn status_and_error_decide_how_long_it_lasts() {
+        let temporary = Permanence::Temporary { retry_after: Some(Duration::from_secs(7)) };
+        let held = Permanence::UntilChanged;
+        for (status, error, reason, permanence) in [
+            (307, "", Reason::TokenEndpointRedirects, held),
+            (400, "invalid_client", Reason::InvalidClientSecret, held),
+            (400, "invalid_grant", Reason::TokenRefused, held),
+            (400, "unauthorized_client", Reason::TokenRefused, held),
+            (400, "invalid_scope", Reason::InvalidScope, held),
+            (400, "temporarily_unavailable", Reason::TokenEndpointUnavailable, temporary),
+            (400, "server_error", Reason::TokenEndpointUnavailable, temporary),
+            (401, "", Reason::TokenRefused, held),
+            (403, "", Reason::TokenRefused, held),
+            (404, "", Reason::TokenRefused, held),
+            (408, "", Reason::TokenEndpointUnavailable, temporary),
+            (425, "", Reason::TokenEndpointUnavailable, temporary),
+            (429, "invalid_client", Reason::Throttled, temporary),
+            (500, "", Reason::TokenEndpointUnavailable, temporary),
+            (503, "invalid_client", Reason::TokenEndpointUnavailable, temporary),
+        ] {
+            let body = if error.is_empty() { "<html>".into() } else { json!({ "error": error }).to_string() };
+            let answer = Answer {
+                status,
+                retry_after: Some("7".into()),
+                location: Some("https://evil.example/\u{1b}[31m?x=y".into()),
+                body: Body(body.into_bytes()),
+            };
+            let request = super::super::refusal::example();
+            let failure = refused(&request, &answer, NOW.parse().unwrap());
+            assert_eq!((failure.reason, failure.permanence), (reason, permanence), "{status} {error}");
+        }
+    }
+
+    #[test]
+    fn of_two_refusals_the_one_that_knows_the_client() {
+        let failure = |reason| TokenFailure::new(reason, Permanence::UntilChanged, "");
+        let (secret, refused) = (failure(Reason::InvalidClientSecret), failure(Reason::TokenRefused));
+        assert_eq!(plainer(secret.clone(), refused.clone()), secret);
+        assert_eq!(plainer(refused, secret.clone()), secret);
+    }
 }

@@ -1,6 +1,6 @@
 //! One HTTPS request to a token endpoint: bounded in time and size, no redirect followed, no proxy
 //! taken from the environment, and only to addresses that the egress policy admits. Knows nothing
-//! of OAuth2, and hands on a server's body only as bytes that print as their length.
+//! of OAuth, and hands on a server's body only as bytes that print as their length.
 
 use crate::{api::Reason, domain::egress};
 use oauth2::url::{Host, Url};
@@ -263,7 +263,8 @@ fn tls_failure(error: &rustls::Error) -> (Reason, &'static str) {
     use rustls::{AlertDescription, CertificateError as Certificate, Error as Tls};
     match error {
         Tls::InvalidCertificate(certificate) => match certificate {
-            Certificate::UnknownIssuer => {
+            // A bad signature is what a private CA that was made anew under its old name looks like.
+            Certificate::UnknownIssuer | Certificate::BadSignature => {
                 (Reason::CertificateUnknownIssuer, "its certificate is signed by nobody we know")
             }
             Certificate::Expired

@@ -12,6 +12,7 @@ mod exchange;
 mod failure;
 mod http;
 mod masking;
+mod refusal;
 mod request;
 
 pub use cache::{MINIMUM_LEFT, Tokens};

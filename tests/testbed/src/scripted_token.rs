@@ -4,7 +4,7 @@
 //! credentials: where those matter, a real provider is used.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -222,17 +222,30 @@ pub struct ThrowawayCa {
 }
 
 impl ThrowawayCa {
-    /// Signs for these names and addresses.
+    /// Signs for these names and addresses. Every authority made so has the same name and another key,
+    /// as when somebody creates his private CA anew.
     pub fn new(names: &[&str]) -> Result<Self, rcgen::Error> {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        Self::with(&CertificateParams::new(names)?)
+        Self::named("Throwaway CA", names)
     }
 
-    /// Signs these parameters, which may be wrong in any way a test needs.
-    pub fn with(params: &CertificateParams) -> Result<Self, rcgen::Error> {
-        let mut authority = CertificateParams::new(Vec::new())?;
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    /// Likewise, by an authority of this name.
+    pub fn named(authority: &str, names: &[&str]) -> Result<Self, rcgen::Error> {
+        Self::sign(authority, &parameters(names)?)
+    }
+
+    /// Signs a certificate that ended long ago.
+    pub fn expired(names: &[&str]) -> Result<Self, rcgen::Error> {
+        let mut params = parameters(names)?;
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 12, 31);
+        Self::sign("Throwaway CA", &params)
+    }
+
+    fn sign(authority: &str, params: &CertificateParams) -> Result<Self, rcgen::Error> {
+        let mut own = parameters(&[])?;
+        own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        own.distinguished_name.push(DnType::CommonName, authority);
+        let authority = CertifiedIssuer::self_signed(own, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &authority)?;
         Ok(Self {
@@ -250,6 +263,10 @@ impl ThrowawayCa {
             .with_no_client_auth()
             .with_single_cert(self.chain.clone(), self.key.clone_key())
     }
+}
+
+fn parameters(names: &[&str]) -> Result<CertificateParams, rcgen::Error> {
+    CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
 }
 
 async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
