@@ -204,7 +204,7 @@ mod tests {
         Token {
             access_token: crate::domain::secret::Secret::new("t"),
             expires_at,
-            claims: Default::default(),
+            claims: crate::oauth::TokenClaims::default(),
         }
     }
 

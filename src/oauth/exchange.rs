@@ -6,9 +6,13 @@ use super::failure::{self, TokenFailure};
 use super::http::{Http, HttpError};
 use super::request::{ClientAuthentication, RESERVED_PARAMETERS, TokenRequest};
 use crate::domain::secret::Secret;
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use oauth2::basic::{BasicClient, BasicRequestTokenError, BasicTokenResponse, BasicTokenType};
-use oauth2::{AuthType, ClientId, ClientSecret, HttpRequest, Scope, TokenResponse, TokenUrl};
+use oauth2::{
+    AsyncHttpClient, AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, Scope, TokenResponse,
+    TokenUrl,
+};
 use std::time::Duration;
 
 /// An access token as its provider issued it.
@@ -90,7 +94,23 @@ async fn ask(http: &Http, request: &TokenRequest, style: Style) -> Result<BasicT
     for (name, value) in &request.parameters {
         grant = grant.add_extra_param(name, value);
     }
-    grant.request_async(&|request_out: HttpRequest| http.send(request.ca_pem.as_deref(), request_out)).await
+    grant.request_async(&Carrier { http, ca_pem: request.ca_pem.as_deref() }).await
+}
+
+/// Our client as the oauth2 crate wants it. A closure would do, but for its future the compiler cannot
+/// prove `Send` at the place of use (rust-lang/rust#102211); the boxed type says it.
+struct Carrier<'a> {
+    http: &'a Http,
+    ca_pem: Option<&'a str>,
+}
+
+impl<'c> AsyncHttpClient<'c> for Carrier<'_> {
+    type Error = HttpError;
+    type Future = BoxFuture<'c, Result<HttpResponse, HttpError>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.http.send(self.ca_pem, request))
+    }
 }
 
 /// Accepts an answer as a token, or says why not (RFC 6749, section 5.1).
