@@ -2,6 +2,7 @@
 //! randomness, environment, files or clients.
 
 pub mod egress;
+pub mod exchange_online;
 pub mod failure;
 pub mod retry;
 pub mod secret;

@@ -1,1 +1,2 @@
 //! Outgoing mail as Kubernetes objects.
+pub mod scripted_token;
