@@ -2,8 +2,11 @@
 //! randomness, environment, files or clients.
 
 pub mod address;
+pub mod content;
 pub mod egress;
 pub mod failure;
 pub mod locale;
+pub mod message;
 pub mod problem;
 pub mod secret;
+pub mod values;
