@@ -2,19 +2,7 @@
 //! count as Exchange Online when somebody logs in with a password, and when that ends. A table of
 //! facts and nothing else; whoever sends a secret to one of these hosts does so elsewhere.
 
-/// One of the four separate Exchange Online services. GCC tenants live in [`Cloud::Public`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Cloud {
-    /// Worldwide, and the US government's GCC.
-    #[default]
-    Public,
-    /// US government, GCC High.
-    USGovernmentHigh,
-    /// US Department of Defense.
-    USGovernmentDoD,
-    /// China, operated by 21Vianet.
-    China,
-}
+pub use crate::api::mail_server_config::Cloud;
 
 /// What the mailbox's administrator has to have done, in one line for a condition; the documentation
 /// has it step by step. Source: <https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth>.
@@ -38,45 +26,43 @@ pub const APPLICATION_ID: &str = "00000002-0000-0ff1-ce00-000000000000";
 /// The application permission (a role in the token) without which SMTP refuses the token.
 pub const SEND_ROLE: &str = "SMTP.SendAsApp";
 
-/// Port of [`Cloud::smtp_host`], with STARTTLS.
+/// Port of [`smtp_host`], with STARTTLS.
 pub const SMTP_PORT: u16 = 587;
 
-impl Cloud {
-    /// All four, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::Public, Self::USGovernmentHigh, Self::USGovernmentDoD, Self::China];
+/// All four clouds, in the order of the documentation.
+pub const CLOUDS: [Cloud; 4] = [Cloud::Public, Cloud::USGovernmentHigh, Cloud::USGovernmentDoD, Cloud::China];
 
-    /// Host of the token endpoint.
-    pub const fn login_host(self) -> &'static str {
-        match self {
-            Self::Public => "login.microsoftonline.com",
-            Self::USGovernmentHigh | Self::USGovernmentDoD => "login.microsoftonline.us",
-            Self::China => "login.partner.microsoftonline.cn",
-        }
+/// Host of a cloud's token endpoint.
+pub const fn login_host(cloud: Cloud) -> &'static str {
+    match cloud {
+        Cloud::Public => "login.microsoftonline.com",
+        Cloud::USGovernmentHigh | Cloud::USGovernmentDoD => "login.microsoftonline.us",
+        Cloud::China => "login.partner.microsoftonline.cn",
     }
+}
 
-    /// Host that takes submitted mail on [`SMTP_PORT`].
-    pub const fn smtp_host(self) -> &'static str {
-        match self {
-            Self::Public => "smtp.office365.com",
-            Self::USGovernmentHigh => "smtp.office365.us",
-            Self::USGovernmentDoD => "outlook-dod.office365.us",
-            Self::China => "smtp.partner.outlook.cn",
-        }
+/// Host that takes a cloud's submitted mail on [`SMTP_PORT`].
+pub const fn smtp_host(cloud: Cloud) -> &'static str {
+    match cloud {
+        Cloud::Public => "smtp.office365.com",
+        Cloud::USGovernmentHigh => "smtp.office365.us",
+        Cloud::USGovernmentDoD => "outlook-dod.office365.us",
+        Cloud::China => "smtp.partner.outlook.cn",
     }
+}
 
-    /// The scope to ask for. `.default` stands for every permission the application was granted.
-    pub const fn scope(self) -> &'static str {
-        match self {
-            Self::Public => "https://outlook.office365.com/.default",
-            Self::USGovernmentHigh | Self::USGovernmentDoD => "https://outlook.office365.us/.default",
-            Self::China => "https://partner.outlook.cn/.default",
-        }
+/// The scope to ask for. `.default` stands for every permission the application was granted.
+pub const fn scope(cloud: Cloud) -> &'static str {
+    match cloud {
+        Cloud::Public => "https://outlook.office365.com/.default",
+        Cloud::USGovernmentHigh | Cloud::USGovernmentDoD => "https://outlook.office365.us/.default",
+        Cloud::China => "https://partner.outlook.cn/.default",
     }
+}
 
-    /// The v2.0 token endpoint of a tenant.
-    pub fn token_url(self, tenant: &Tenant) -> String {
-        format!("https://{}/{}/oauth2/v2.0/token", self.login_host(), tenant.as_str())
-    }
+/// The v2.0 token endpoint of a tenant.
+pub fn token_url(cloud: Cloud, tenant: &Tenant) -> String {
+    format!("https://{}/{}/oauth2/v2.0/token", login_host(cloud), tenant.as_str())
 }
 
 /// A tenant by its ID or one of its verified domains: nothing that could change the path of a URL,
