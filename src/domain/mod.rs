@@ -9,4 +9,5 @@ pub mod locale;
 pub mod message;
 pub mod problem;
 pub mod secret;
+pub mod template;
 pub mod values;
