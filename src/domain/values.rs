@@ -9,7 +9,7 @@ use crate::api::shared::Values;
 use crate::domain::problem::Problem;
 use minijinja::Value;
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How much one recipient's values may weigh, in octets of text and 8 for each member. More than any
 /// message needs, and little enough for what etcd, the template engine's fuel and mail servers take.
@@ -187,7 +187,7 @@ impl Variables {
     }
 
     /// Objects and lists without an example: their members are not known when a template is checked.
-    pub(super) fn without_example(&self) -> BTreeSet<&str> {
+    pub(super) fn without_example(&self) -> Vec<&str> {
         let structured = |d: &Declared| matches!(d.type_, VariableType::List | VariableType::Object);
         self.0
             .iter()
