@@ -98,7 +98,7 @@ async fn ask(http: &Http, request: &TokenRequest, style: Style) -> Result<BasicT
 }
 
 /// Our client as the oauth2 crate wants it. A closure would do, but for its future the compiler cannot
-/// prove `Send` at the place of use (rust-lang/rust#102211); the boxed type says it.
+/// prove `Send` at the place of use (rust-lang/rust#96865); the boxed type says it.
 struct Carrier<'a> {
     http: &'a Http,
     ca_pem: Option<&'a str>,
