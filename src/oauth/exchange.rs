@@ -82,6 +82,7 @@ fn check(request: &TokenRequest) -> Result<(), TokenFailure> {
 }
 
 async fn ask(http: &Http, request: &TokenRequest, style: Style) -> Result<BasicTokenResponse, RequestError> {
+    // The crate's copies of the secret are not wiped; they live as long as this request.
     let client = BasicClient::new(ClientId::new(request.client_id.clone()))
         .set_client_secret(ClientSecret::new(request.client_secret.expose().to_owned()))
         .set_token_uri(TokenUrl::from_url(request.token_url.clone()))
