@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 pub struct TokenClaims {
     /// `aud`: the service it is meant for; the first one, if it names several.
     pub audience: Option<String>,
-    /// `roles`: application permissions, at most [`MAX_ENTRIES`].
+    /// `roles`: application permissions, at most 64.
     pub roles: Vec<String>,
-    /// `scp` or `scope`: delegated permissions, at most [`MAX_ENTRIES`].
+    /// `scp` or `scope`: delegated permissions, at most 64.
     pub scope: Vec<String>,
     /// `tid`: the Entra tenant.
     pub tenant: Option<String>,
@@ -25,8 +25,8 @@ pub struct TokenClaims {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Roles or scopes kept of one token.
-pub const MAX_ENTRIES: usize = 64;
+/// Roles, or scopes, kept of one token.
+const MAX_ENTRIES: usize = 64;
 
 /// Larger tokens are not looked into. Entra's are 1.5 to 4 KiB.
 const MAX_TOKEN: usize = 64 * 1024;

@@ -82,6 +82,7 @@ fn check(request: &TokenRequest) -> Result<(), TokenFailure> {
 }
 
 async fn ask(http: &Http, request: &TokenRequest, style: Style) -> Result<BasicTokenResponse, RequestError> {
+    // The crate's copies of the secret are not wiped; they live as long as this request.
     let client = BasicClient::new(ClientId::new(request.client_id.clone()))
         .set_client_secret(ClientSecret::new(request.client_secret.expose().to_owned()))
         .set_token_uri(TokenUrl::from_url(request.token_url.clone()))
@@ -98,7 +99,7 @@ async fn ask(http: &Http, request: &TokenRequest, style: Style) -> Result<BasicT
 }
 
 /// Our client as the oauth2 crate wants it. A closure would do, but for its future the compiler cannot
-/// prove `Send` at the place of use (rust-lang/rust#102211); the boxed type says it.
+/// prove `Send` at the place of use (rust-lang/rust#96865); the boxed type says it.
 struct Carrier<'a> {
     http: &'a Http,
     ca_pem: Option<&'a str>,

@@ -9,7 +9,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::collections::HashMap;
 use std::error::Error;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -194,17 +194,28 @@ impl Resolve for PermittedAddresses {
         let egress = Arc::clone(&self.egress);
         Box::pin(async move {
             // Port 0 stands for the URL's.
-            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let permitted: Vec<_> =
-                found.iter().copied().filter(|address| egress.check(address.ip()).is_ok()).collect();
-            match found.first() {
-                Some(first) if permitted.is_empty() => {
-                    egress.check(first.ip())?;
-                    Ok(Box::new(std::iter::empty()) as Addrs)
-                }
-                _ => Ok(Box::new(permitted.into_iter()) as Addrs),
-            }
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(Box::new(permitted(found.collect(), &egress)?.into_iter()) as Addrs)
         })
+    }
+}
+
+/// The addresses the policy admits; its refusal if there were addresses and it admits none.
+fn permitted(
+    mut found: Vec<SocketAddr>,
+    egress: &egress::Policy,
+) -> Result<Vec<SocketAddr>, egress::Refusal> {
+    let mut refusal = None;
+    found.retain(|address| match egress.check(address.ip()) {
+        Ok(()) => true,
+        Err(refused) => {
+            refusal.get_or_insert(refused);
+            false
+        }
+    });
+    match refusal {
+        Some(refusal) if found.is_empty() => Err(refusal),
+        _ => Ok(found),
     }
 }
 
@@ -283,5 +294,26 @@ fn tls_failure(error: &rustls::Error) -> (Reason, &'static str) {
             (Reason::TLSVersionTooOld, "it offers only TLS older than 1.2")
         }
         _ => (Reason::TLSHandshakeFailed, "the TLS handshake failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn of_several_addresses_only_the_permitted_ones_are_left() {
+        let addresses =
+            |list: &[&str]| list.iter().map(|address| address.parse().unwrap()).collect::<Vec<_>>();
+        let policy = egress::Policy::default();
+        for (found, left) in [
+            (&["127.0.0.1:0", "198.51.100.7:0", "[::1]:0"][..], Some(&["198.51.100.7:0"][..])),
+            (&["198.51.100.7:0", "[2001:db8::1]:0"], Some(&["198.51.100.7:0", "[2001:db8::1]:0"])),
+            (&["169.254.169.254:0", "127.0.0.1:0"], None),
+            (&[], Some(&[])),
+        ] {
+            assert_eq!(permitted(addresses(found), &policy).ok(), left.map(addresses), "{found:?}");
+        }
     }
 }

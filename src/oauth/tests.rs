@@ -49,11 +49,18 @@ async fn with(ca: ThrowawayCa) -> Setup {
         authentication: ClientAuthentication::RequestBody,
         ca_pem: Some(ca.ca_pem),
     };
-    Setup { server, tokens: Tokens::with_timeout(loopback_permitted(), Duration::from_secs(2)), request }
+    Setup { server, tokens: Tokens::new(loopback_permitted()), request }
 }
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+/// Waits until that many requests have arrived; the caller's own request ends the waiting otherwise.
+async fn requests(server: &TokenServer, count: usize) {
+    while server.requests().len() < count {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 impl Setup {
@@ -221,7 +228,8 @@ async fn endpoints_that_fail() {
         (Answer::Full(Response::new(503, "text/html", "<h1>down")), "passing problem (status 503)"),
         (Answer::Full(Response::new(500, "text/html", vec![b'x'; 1 << 20])), "passing problem (status 500)"),
     ] {
-        let setup = setup().await;
+        let mut setup = setup().await;
+        setup.tokens = Tokens::with_timeout(loopback_permitted(), Duration::from_secs(2));
         let failure = setup.failure(answer).await;
         assert_eq!(failure.reason, Reason::TokenEndpointUnavailable, "{failure}");
         assert!(failure.message.contains(says), "{failure} should say {says}");
@@ -346,13 +354,16 @@ async fn fifty_at_once_share_one_request() {
 async fn somebody_else_goes_on_when_the_one_who_asks_is_cancelled() {
     let setup = setup().await;
     setup.server.then(Answer::Stall);
-    let asking = tokio::time::timeout(Duration::from_millis(200), setup.get(0));
-    let (cancelled, waiting) = tokio::join!(asking, async {
-        tokio::task::yield_now().await;
-        setup.get(0).await
-    });
-    assert!(cancelled.is_err());
+    let asking = async {
+        tokio::select! {
+            biased;
+            result = setup.get(0) => panic!("{result:?}"),
+            () = requests(&setup.server, 1) => {}
+        }
+    };
+    let ((), waiting) = tokio::join!(asking, setup.get(0));
     assert_eq!(waiting.unwrap().access_token.expose(), "opaque-token");
+    assert_eq!(setup.server.requests().len(), 2);
 }
 
 #[tokio::test]
@@ -393,18 +404,15 @@ async fn a_renewal_under_way_delays_nobody() {
     setup.server.then(Answer::token("one", 1000));
     setup.get(0).await.unwrap();
     setup.server.then(Answer::Stall);
-    let (renewing, meanwhile) = tokio::join!(setup.get(851), async {
-        while setup.server.requests().len() < 2 {
-            tokio::task::yield_now().await;
-        }
-        tokio::time::timeout(Duration::from_secs(1), setup.get(851)).await.expect("waits for nobody")
-    });
-    assert_eq!(meanwhile.unwrap().access_token.expose(), "one");
-    assert_eq!(
-        renewing.unwrap().access_token.expose(),
-        "one",
-        "the stalled renewal failed, the token is good"
-    );
+    let meanwhile = async {
+        requests(&setup.server, 2).await;
+        setup.get(851).await.unwrap()
+    };
+    tokio::select! {
+        biased;
+        result = setup.get(851) => panic!("the endpoint is silent: {result:?}"),
+        token = meanwhile => assert_eq!(token.access_token.expose(), "one"),
+    }
 }
 
 #[tokio::test]
