@@ -5,5 +5,7 @@
 
 pub mod api;
 pub mod domain;
-pub mod oauth;
 pub mod smtp;
+// The order is that of the arrows.
+pub mod oauth;
+pub mod cluster;

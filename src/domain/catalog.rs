@@ -29,5 +29,5 @@ pub struct KnownTemplate {
     /// Who may use it.
     pub access: NamespaceAccess,
     /// Ready to be rendered, or everything that is wrong with it.
-    pub template: Result<Arc<Template>, Vec<TemplateProblem>>,
+    pub template: Result<Template, Vec<TemplateProblem>>,
 }

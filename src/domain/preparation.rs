@@ -3,11 +3,11 @@
 //! mistakes show at once, and again with a fresh copy when its turn comes.
 
 use crate::api::notification::{Notification, Recipient};
-use crate::api::shared::{ObjectRef, Values};
+use crate::api::shared::ObjectRef;
 use crate::api::{ConditionType, Reason};
 use crate::domain::access;
 use crate::domain::address::{EmailAddress, Mailbox, sender_permitted};
-use crate::domain::catalog::{Catalog, KnownTemplate};
+use crate::domain::catalog::Catalog;
 use crate::domain::content::{self, Rendered};
 use crate::domain::ledger;
 use crate::domain::locale::Locale;
@@ -16,8 +16,8 @@ use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem;
 use crate::domain::server::Server;
 use crate::domain::status::notification::Used;
-use crate::domain::template::{Context, NotificationName, Template};
-use crate::domain::values;
+use crate::domain::template::{About, Template};
+use crate::domain::values::CheckedValues;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -57,9 +57,18 @@ pub struct Prepared<'a> {
     uid: Uid,
     from: Mailbox,
     reply_to: Option<EmailAddress>,
-    template: Option<(ObjectKey, Arc<KnownTemplate>, Arc<Template>)>,
+    template: Option<Chosen>,
     locale: Option<Locale>,
     date: Timestamp,
+}
+
+/// The template of a Notification, with the values it is rendered with.
+#[derive(Debug, Clone)]
+struct Chosen {
+    key: ObjectKey,
+    generation: Option<i64>,
+    template: Template,
+    values: CheckedValues,
 }
 
 /// The server a Notification asks for, without regard to whether it exists.
@@ -107,7 +116,10 @@ pub fn prepare<'a>(
         date: ledger::window(notification, now).from,
         server,
     };
-    prepared.check_values()?;
+    // Built once for the first recipient, so that what the checks do not show is found before the turn comes.
+    if let Some(first) = prepared.recipients.first() {
+        prepared.compose(first)?;
+    }
     Ok(prepared)
 }
 
@@ -142,7 +154,7 @@ fn find_template(
     notification: &Notification,
     catalog: &Catalog,
     namespace: &str,
-) -> Result<Option<(ObjectKey, Arc<KnownTemplate>, Arc<Template>)>, Obstacle> {
+) -> Result<Option<Chosen>, Obstacle> {
     let Some(key) = template_key(notification) else { return Ok(None) };
     let Some(known) = catalog.templates.get(&key) else {
         let message = format!("MessageTemplate {key} does not exist: create it, and this message goes out by itself");
@@ -152,13 +164,18 @@ fn find_template(
         let message = access::remedy("MessageTemplate", &key.name, &key.namespace, namespace);
         return Err(Obstacle::unresolved(Reason::TemplateNotPermitted, message));
     }
-    match &known.template {
-        Ok(template) => Ok(Some((key, known.clone(), template.clone()))),
-        Err(problems) => {
-            let message = format!("MessageTemplate {key} cannot be used: {}", problem::summary(problems));
-            Err(Obstacle::unresolved(Reason::TemplateInvalid, message))
-        }
-    }
+    let template = known.template.as_ref().map_err(|problems| {
+        let message = format!("MessageTemplate {key} cannot be used: {}", problem::summary(problems));
+        Obstacle::unresolved(Reason::TemplateInvalid, message)
+    })?;
+    // Values of every recipient against the variables, all mistakes at once.
+    let spec = &notification.spec;
+    let own: Vec<_> = spec.to.iter().map(|recipient| (recipient.address.as_str(), recipient.values.as_ref())).collect();
+    let values = template
+        .variables()
+        .check(spec.message.values.as_ref(), &own)
+        .map_err(|problems| Obstacle::not_rendered(Reason::InvalidValues, problem::summary(&problems)))?;
+    Ok(Some(Chosen { key, generation: known.generation, template: template.clone(), values }))
 }
 
 /// From and Reply-To, if the server permits them.
@@ -195,78 +212,47 @@ fn locale(field: &str, tag: Option<&str>) -> Result<Option<Locale>, Obstacle> {
         .map_err(|problem| Obstacle::not_rendered(Reason::InvalidMessage, format!("{field}: {problem}")))
 }
 
-/// A message for one recipient, with its identity.
+/// A message for one recipient.
 #[derive(Debug)]
 pub struct Composed {
-    /// The bytes and the envelope.
+    /// The bytes, the envelope and the Message-ID.
     pub message: Message,
-    /// `<…@…>`.
-    pub message_id: String,
-    /// Language of the texts.
-    pub locale: Option<String>,
+    /// Language of the texts, for a template.
+    pub locale: Option<Locale>,
 }
 
 impl Prepared<'_> {
-    /// What the status says was used.
-    pub fn used(&self) -> Used {
-        let locales: BTreeSet<_> = match &self.template {
-            None => BTreeSet::new(),
-            Some((.., template)) => self
-                .recipients
-                .iter()
-                .map(|recipient| {
-                    let own = recipient.locale.as_deref().and_then(|tag| Locale::parse(tag).ok());
-                    template.locale_for(own.as_ref().or(self.locale.as_ref())).as_str().to_owned()
-                })
-                .collect(),
-        };
+    /// What the status says was used, with the languages that were.
+    pub fn used(&self, locales: impl IntoIterator<Item = Locale>) -> Used {
+        let locales: BTreeSet<String> = locales.into_iter().map(|locale| locale.as_str().to_owned()).collect();
         Used {
             server: Some(self.server.key.clone()),
-            template: self.template.as_ref().map(|(key, known, _)| (key.clone(), known.generation)),
+            template: self.template.as_ref().map(|chosen| (chosen.key.clone(), chosen.generation)),
             locales: locales.into_iter().collect(),
-        }
-    }
-
-    /// Values of every recipient against the variables, all mistakes at once; and one message built for
-    /// the first recipient, so that what the values do not show is found before the turn comes.
-    fn check_values(&self) -> Result<(), Obstacle> {
-        if let Some((_, _, template)) = &self.template {
-            let common = self.notification.spec.message.values.as_ref();
-            let problems = values::check(template.variables(), common, &self.notification.spec.to);
-            if !problems.is_empty() {
-                return Err(Obstacle::not_rendered(Reason::InvalidValues, problem::summary(&problems)));
-            }
-        }
-        match self.recipients.first() {
-            Some(first) => self.compose(first).map(|_| ()),
-            None => Ok(()),
         }
     }
 
     /// Builds the message for one recipient. The same Notification gives the same bytes each time.
     pub fn compose(&self, recipient: &Recipient) -> Result<Composed, Obstacle> {
-        let invalid = |problem: String| Obstacle::not_rendered(Reason::InvalidMessage, problem);
-        let to = Mailbox::parse(&recipient.address, recipient.display_name.as_deref())
-            .map_err(|(field, problem)| invalid(format!("to[{}].{field}: {problem}", recipient.address)))?;
-        let (rendered, locale) = self.render(recipient, &to)?;
-        let message_id =
-            message::message_id(&self.uid.0, to.address().as_str(), self.from.address().domain());
+        let to = Mailbox::parse(&recipient.address, recipient.display_name.as_deref()).map_err(|(field, problem)| {
+            let message = format!("to[{}].{field}: {problem}", recipient.address);
+            Obstacle::not_rendered(Reason::InvalidMessage, message)
+        })?;
+        let (content, locale) = self.content(recipient, &to)?;
         let message = message::build(&message::Parts {
             from: &self.from,
             reply_to: self.reply_to.as_ref(),
             to: &to,
-            rendered: &rendered,
+            content: &content,
             date: self.date,
-            message_id: &message_id,
             uid: &self.uid.0,
-        })
-        .map_err(|problem| invalid(problem.to_string()))?;
-        Ok(Composed { message, message_id, locale })
+        });
+        Ok(Composed { message, locale })
     }
 
-    fn render(&self, recipient: &Recipient, to: &Mailbox) -> Result<(Rendered, Option<String>), Obstacle> {
+    fn content(&self, recipient: &Recipient, to: &Mailbox) -> Result<(Rendered, Option<Locale>), Obstacle> {
         let spec = &self.notification.spec;
-        let Some((key, _, template)) = &self.template else {
+        let Some(Chosen { key, template, values, .. }) = &self.template else {
             let Some(content) = &spec.message.content else {
                 return Err(Obstacle::not_rendered(Reason::InvalidMessage, "message: set templateRef or content"));
             };
@@ -274,28 +260,19 @@ impl Prepared<'_> {
                 .map_err(|problems| Obstacle::not_rendered(Reason::InvalidMessage, problem::summary(&problems)))?;
             return Ok((rendered, None));
         };
-        let own = locale("to[].locale", recipient.locale.as_deref())?;
-        let locale = template.locale_for(own.as_ref().or(self.locale.as_ref()));
-        let none = Values::new();
-        let values = values::merge(
-            template.variables(),
-            spec.message.values.as_ref().unwrap_or(&none),
-            recipient.values.as_ref().unwrap_or(&none),
-        );
+        let own = locale(&format!("to[{}].locale", recipient.address), recipient.locale.as_deref())?;
         let metadata = &self.notification.metadata;
-        let context = Context {
-            values,
+        let about = About {
             recipient: to,
             sender: &self.from,
-            notification: NotificationName {
-                name: metadata.name.as_deref().unwrap_or_default(),
-                namespace: metadata.namespace.as_deref().unwrap_or_default(),
-            },
+            name: metadata.name.as_deref().unwrap_or_default(),
+            namespace: metadata.namespace.as_deref().unwrap_or_default(),
         };
-        let rendered = template.render(locale, &context).map_err(|problem| {
+        let wanted = own.as_ref().or(self.locale.as_ref());
+        let rendered = template.render(wanted, &values.of(&recipient.address), &about).map_err(|problem| {
             let message = format!("MessageTemplate {key} for {}: {problem}", recipient.address);
             Obstacle::not_rendered(Reason::RenderFailed, message)
         })?;
-        Ok((rendered, Some(locale.as_str().to_owned())))
+        Ok((rendered.content, Some(rendered.locale)))
     }
 }

@@ -132,10 +132,12 @@ impl Server {
         let (Some(key), Some(uid)) = (ObjectKey::of(config), Uid::of(config)) else {
             return Err(vec![Problem::new("metadata", "the object has no namespace, name or uid")]);
         };
-        let sender = Mailbox::parse("sender", &spec.sender.address, spec.sender.display_name.as_deref());
-        let sender = sender.map_err(&mut keep).ok();
-        let reply_to = spec.reply_to.as_deref().map(|address| EmailAddress::parse("replyTo", address));
-        let reply_to = reply_to.and_then(|parsed| parsed.map_err(&mut keep).ok());
+        let sender = Mailbox::parse(&spec.sender.address, spec.sender.display_name.as_deref())
+            .map_err(|(field, problem)| keep(Problem::new(format!("sender.{field}"), problem.to_string())))
+            .ok();
+        let reply_to = spec.reply_to.as_deref().map(EmailAddress::parse).and_then(|parsed| {
+            parsed.map_err(|problem| keep(Problem::new("replyTo", problem.to_string()))).ok()
+        });
         let endpoint = match &spec.auth {
             Some(Auth { exchange_online: Some(exchange), .. }) => exchange_endpoint(exchange),
             _ => (spec.host.clone().unwrap_or_default(), spec.port.unwrap_or(default_port(spec.tls.mode))),

@@ -46,7 +46,7 @@ pub fn render(
 }
 
 fn invalid(mut conditions: Conditions<'_>, problems: &[Problem]) -> MailServerConfigStatus {
-    let message = problem::join(problems);
+    let message = problem::summary(problems);
     conditions.set(ConditionType::Ready, State::False, Reason::InvalidSpec, &message);
     conditions.set(ConditionType::Stalled, State::True, Reason::InvalidSpec, &message);
     MailServerConfigStatus { conditions: conditions.finish(), ..Default::default() }
