@@ -9,3 +9,4 @@ pub mod smtp;
 // The order is that of the arrows.
 pub mod oauth;
 pub mod cluster;
+pub mod delivery;

@@ -18,6 +18,7 @@ pub mod servers;
 mod worker;
 
 use crate::cluster::Cluster;
+use crate::cluster::events::Events;
 use crate::domain::binding::Binding;
 use crate::domain::catalog::Catalog;
 use crate::domain::egress;
@@ -34,7 +35,7 @@ use servers::Servers;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -94,6 +95,8 @@ pub struct Delivery {
     lanes: Lanes,
     tokens: Tokens,
     roots: Arc<rustls::RootCertStore>,
+    pub(crate) events: Events,
+    reviews: broadcast::Sender<ObjectKey>,
     crashes: Mutex<HashMap<Uid, u32>>,
     results: Arc<Semaphore>,
     /// Tasks that hold an outcome which is not stored yet, or a session past DATA.
@@ -112,6 +115,8 @@ impl Delivery {
             lanes: Lanes::default(),
             tokens: Tokens::new(settings.egress.clone()),
             roots: crate::smtp::tls::system_roots(),
+            events: Events::new(&cluster, &settings.identity),
+            reviews: broadcast::channel(4096).0,
             crashes: Mutex::default(),
             results: Arc::new(Semaphore::new(RESULTS_UNDER_WAY)),
             unfinished: TaskTracker::new(),
@@ -141,6 +146,16 @@ impl Delivery {
         let lane = item.lane.clone();
         self.outbox().put(item);
         self.wake(&lane);
+    }
+
+    /// Asks for a Notification to be looked at again by its controller.
+    pub fn review(&self, key: ObjectKey) {
+        let _ = self.reviews.send(key);
+    }
+
+    /// Notifications to look at again.
+    pub fn reviews(&self) -> broadcast::Receiver<ObjectKey> {
+        self.reviews.subscribe()
     }
 
     /// Has a lane look at its queue and its server again.

@@ -84,6 +84,21 @@ impl Outcome {
         }
     }
 
+    /// It cannot be built for this recipient; the server was not asked.
+    pub fn unsendable(address: &str, reason: Reason, message: &str, time: Timestamp) -> Self {
+        Self {
+            address: address.into(),
+            verdict: Verdict::Refused,
+            message_id: None,
+            code: None,
+            enhanced_code: None,
+            reason: Some(reason.as_str().into()),
+            message: Some(message.into()),
+            time,
+            resent: false,
+        }
+    }
+
     /// The answer was lost; `why` says how.
     pub fn in_doubt(address: &str, message_id: Option<&str>, why: &str, time: Timestamp) -> Self {
         Self {
