@@ -1,1 +1,4 @@
 //! Outgoing mail as Kubernetes objects.
+
+pub mod scripted_smtp;
+pub mod sink;
