@@ -1,6 +1,7 @@
 //! A lane: the queue of one MailServerConfig, with as many workers as it has use for and the limits
 //! permit. A lane whose server is not ready has none, and nothing is written to what waits in it.
 
+use crate::api::Reason;
 use crate::delivery::servers::Hold;
 use crate::delivery::{Delivery, after, lock};
 use crate::domain::failure::{Failure, Permanence};
@@ -146,6 +147,14 @@ impl Delivery {
         let now = Timestamp::now();
         let jitter = rand::random::<f64>();
         let account = self.accounts.of(&server.account());
+        let unread = verification.failed.as_ref().is_some_and(|(_, failure)| failure.reason == Reason::APIServerUnavailable);
+        if unread && self.servers.state(&server.key).is_open(server.generation, now) {
+            // Nothing was learnt about the mail server: what was known of it still counts.
+            return self.servers.note(&server.key, |state| {
+                state.verifying = false;
+                state.next = Some(after(now, Duration::from_secs(10)));
+            });
+        }
         if verification.succeeded() {
             account.admit(&server.key, server.limits);
         } else {

@@ -2,7 +2,7 @@
 //! and what nobody knows is in doubt. Until an entry is settled nothing is sent for its account.
 
 use crate::delivery::Delivery;
-use crate::delivery::journal::{Inherited, JournalHandle};
+use crate::delivery::journal::JournalHandle;
 use crate::delivery::results::Report;
 use crate::domain::journal::{Entry, Found, Recovery, recover};
 use crate::domain::object::{ObjectKey, Uid};

@@ -114,7 +114,7 @@ impl Delivery {
         if before == new.phase {
             return;
         }
-        tracing::info!(notification = %display(notification), phase = new.phase.as_str(), accepted = new.accepted.as_deref(), "phase changed");
+        tracing::info!(notification = name(notification), phase = new.phase.as_str(), accepted = new.accepted.as_deref(), "phase changed");
         self.metrics.phase(new.phase);
         if matches!(new.phase, Phase::Sent | Phase::Pending) {
             return;
@@ -127,7 +127,7 @@ impl Delivery {
 }
 
 /// Namespace and name for logs.
-fn display(notification: &Notification) -> String {
+fn name(notification: &Notification) -> String {
     ObjectKey::of(notification).map(|key| key.to_string()).unwrap_or_default()
 }
 

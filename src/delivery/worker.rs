@@ -101,7 +101,7 @@ impl Delivery {
     }
 
     /// Waits for the next Notification, but not longer than an idle session may be kept.
-    async fn next(&self, desk: &Desk<'_>, has_session: bool) -> Option<Item> {
+    async fn next(self: &Arc<Self>, desk: &Desk<'_>, has_session: bool) -> Option<Item> {
         let mut news = desk.lane.news();
         let patience = tokio::time::sleep(if has_session { self.settings.session_idle } else { Duration::ZERO });
         tokio::pin!(patience);
@@ -121,7 +121,8 @@ impl Delivery {
                 return None;
             }
             news.mark_unchanged();
-            let _permit = self.results.acquire().await.ok()?;
+            // Not ahead of the results that are still to be stored.
+            drop(self.results.acquire().await.ok()?);
             if let Some(item) = self.outbox().take(&desk.server.key, now) {
                 return Some(item);
             }
@@ -141,7 +142,7 @@ impl Delivery {
     }
 
     /// Opens a session for a Notification in hand; on failure puts that back as it was.
-    async fn open_for(&self, desk: &Desk<'_>, item: &Item) -> Option<Opened> {
+    async fn open_for(self: &Arc<Self>, desk: &Desk<'_>, item: &Item) -> Option<Opened> {
         let (verification, opened) = self.open(&desk.server).await;
         match opened {
             Some(opened) => Some(opened),

@@ -4,18 +4,18 @@
 use crate::domain::failure::{Failure, Permanence};
 use std::time::Duration;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// The waits after the first, second, … attempt at a message.
 const STEPS: [Duration; 5] = [
     MINUTE,
-    Duration::from_secs(5 * 60),
-    Duration::from_secs(15 * 60),
-    Duration::from_secs(30 * 60),
-    Duration::from_secs(60 * 60),
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+    Duration::from_mins(30),
+    Duration::from_hours(1),
 ];
 /// Beyond the steps each wait is half as long again, up to this.
-const LONGEST_WAIT: Duration = Duration::from_secs(4 * 3600);
+const LONGEST_WAIT: Duration = Duration::from_hours(4);
 
 /// The waits after the first, second, … failure of a server.
 const PROBES: [Duration; 6] = [
@@ -23,12 +23,12 @@ const PROBES: [Duration; 6] = [
     Duration::from_secs(5),
     Duration::from_secs(15),
     Duration::from_secs(30),
-    Duration::from_secs(60),
-    Duration::from_secs(120),
+    Duration::from_mins(1),
+    Duration::from_mins(2),
 ];
-const LONGEST_PROBE: Duration = Duration::from_secs(5 * 60);
+const LONGEST_PROBE: Duration = Duration::from_mins(5);
 /// A refused login is not repeated sooner: accounts get locked for less.
-const HELD: Duration = Duration::from_secs(15 * 60);
+const HELD: Duration = Duration::from_mins(15);
 
 /// How long a message or recipient waits after `attempts` attempts, the last of which ended in a
 /// temporary failure that asked for `at_least` so much. `attempts` of 0 means now.
@@ -84,7 +84,7 @@ mod tests {
     use crate::domain::failure::Phase;
 
     const fn minutes(n: u64) -> Duration {
-        Duration::from_secs(60 * n)
+        Duration::from_mins(n)
     }
 
     #[test]

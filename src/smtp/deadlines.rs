@@ -25,15 +25,14 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        let seconds = Duration::from_secs;
         Self {
-            connect: seconds(10),
-            tls: seconds(15),
-            command: seconds(60),
-            data: seconds(2 * 60),
-            block: seconds(3 * 60),
-            final_dot: seconds(10 * 60),
-            quit: seconds(2),
+            connect: Duration::from_secs(10),
+            tls: Duration::from_secs(15),
+            command: Duration::from_mins(1),
+            data: Duration::from_mins(2),
+            block: Duration::from_mins(3),
+            final_dot: Duration::from_mins(10),
+            quit: Duration::from_secs(2),
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum Credentials {
         /// The Secret's owner permits the password to travel unencrypted.
         allow_plaintext: bool,
     },
-    /// User name and OAuth2 access token.
+    /// User name and access token (OAuth 2.0).
     Token {
         /// The mailbox.
         username: String,
@@ -272,7 +272,7 @@ impl<'a> Exchange<'a> {
         state.has_sent_message().then(|| Zeroizing::new(BASE64.encode(&*response)))
     }
 
-    /// The server's refusal, cleaned of what we sent: James and GreenMail echo the credential.
+    /// The server's refusal, cleaned of what we sent, since some servers echo it (James does).
     fn judge(&self, reply: &Reply) -> Failure {
         let mut failure = classify(Phase::Auth, reply, self.credentials.kind());
         if let Some(reply) = &mut failure.reply {

@@ -141,6 +141,11 @@ impl TlsInfo {
     }
 }
 
+/// When the first certificate of a PEM chain ends; `None` if there is none to be read.
+pub fn not_after(pem: &[u8]) -> Option<jiff::Timestamp> {
+    describe(&CertificateDer::from_pem_slice(pem).ok()?)?.not_after
+}
+
 fn describe(der: &[u8]) -> Option<CertificateInfo> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
     Some(CertificateInfo {

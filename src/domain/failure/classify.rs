@@ -17,8 +17,8 @@ pub enum LoginKind {
     OAuth2,
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// What a `reply` other than the one hoped for means at this `phase`.
 pub fn classify(phase: Phase, reply: &Reply, login: LoginKind) -> Failure {

@@ -17,7 +17,7 @@ fn every_row() {
     use Permanence::{Permanent, Temporary, UntilChanged};
     use Phase::{Auth, Data, Ehlo, FinalDot, Greeting, MailFrom, RcptTo, Reset, StartTls};
     use Scope::{Message, Recipient, Sender, Server};
-    let minutes = |n: u64| Some(Duration::from_secs(60 * n));
+    let minutes = |n: u64| Some(Duration::from_mins(n));
     let half = Some(Duration::from_secs(30));
     let hour = minutes(60);
     let hours = minutes(240);

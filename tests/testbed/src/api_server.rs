@@ -18,7 +18,8 @@ use std::{
 
 /// It takes 4 s on two idle cores.
 const START_LIMIT: Duration = Duration::from_mins(3);
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Requests end within it. Watches do not: left alone it waits a minute for them.
+const STOP_GRACE: Duration = Duration::from_secs(3);
 /// Whoever holds it may do everything; it opens nothing but this API server.
 pub(crate) const ADMIN_TOKEN: &str = "admin-of-the-testbed";
 
@@ -67,7 +68,7 @@ impl ApiServer {
     pub(crate) async fn stop(&self) -> Result<()> {
         let process = self.process().take();
         match process {
-            Some(process) => process.stop(STOP_LIMIT).await,
+            Some(process) => process.stop(STOP_GRACE).await,
             None => Ok(()),
         }
     }

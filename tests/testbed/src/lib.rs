@@ -7,18 +7,24 @@
 mod api_server;
 pub mod certificates;
 pub mod control_plane;
+pub mod dovecot;
 pub mod error;
 mod http;
 pub mod mailpit;
+pub mod oidc;
 mod ports;
 pub mod process;
 pub mod progress;
 pub mod scratch;
 pub mod scripted_token;
+pub mod scripted_smtp;
+pub mod sink;
 pub mod tools;
 
 pub use control_plane::ControlPlane;
+pub use dovecot::Dovecot;
 pub use error::{Error, Result};
 pub use mailpit::Mailpit;
+pub use oidc::Oidc;
 pub use ports::free_port;
 pub use process::Process;

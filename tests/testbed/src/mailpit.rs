@@ -11,7 +11,7 @@ use crate::{
     scratch::Scratch,
     tools,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     process::Command,
@@ -66,10 +66,10 @@ pub struct InboxMessage {
     /// From.
     pub from: Option<InboxAddress>,
     /// To.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub to: Vec<InboxAddress>,
     /// Recipients of the envelope that no header names.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub bcc: Vec<InboxAddress>,
     /// The subject, decoded.
     pub subject: String,
@@ -231,4 +231,11 @@ impl Mailpit {
         let answer = answer.and_then(reqwest::Response::error_for_status).map_err(Error::http(attempt()))?;
         answer.text().await.map_err(Error::http(attempt()))
     }
+}
+
+/// Go writes an empty list as null.
+fn null_is_empty<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<InboxAddress>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

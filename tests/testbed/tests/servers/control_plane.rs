@@ -13,7 +13,10 @@ async fn a_control_plane_enforces_rbac_survives_its_api_server_and_leaves_nothin
 
     // The controllers run: a namespace gets its ServiceAccount.
     kubectl(&["create", "namespace", "team"]).await.success().unwrap();
-    kubectl(&["wait", "--for=create", "serviceaccount/default", "-n", "team", LIMIT]).await.success().unwrap();
+    kubectl(&["wait", "--for=create", "serviceaccount/default", "-n", "team", LIMIT])
+        .await
+        .success()
+        .unwrap();
 
     // A ServiceAccount may do what a Role says, and nothing else.
     plane
