@@ -10,3 +10,5 @@ pub mod smtp;
 pub mod oauth;
 pub mod cluster;
 pub mod delivery;
+pub mod controller;
+pub mod process;

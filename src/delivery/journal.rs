@@ -459,7 +459,9 @@ impl Task {
     fn lose(&mut self) {
         if let Some(held) = self.held.take() {
             tracing::info!(journal = %self.handle.name, "journal let go");
-            held.waiting.into_iter().for_each(|reply| drop(reply.send(Err(Denied::Lost))));
+            for reply in held.waiting {
+                let _ = reply.send(Err(Denied::Lost));
+            }
         }
     }
 }

@@ -12,7 +12,9 @@ pub mod journal;
 mod lane;
 mod opening;
 mod recovery;
+pub mod removals;
 mod results;
+pub mod reviews;
 pub mod metrics;
 pub mod servers;
 mod worker;
@@ -31,11 +33,13 @@ use jiff::Timestamp;
 use journal::Journals;
 use lane::Lanes;
 use metrics::Metrics;
+use removals::Removals;
+use reviews::Reviews;
 use servers::Servers;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -96,7 +100,10 @@ pub struct Delivery {
     tokens: Tokens,
     roots: Arc<rustls::RootCertStore>,
     pub(crate) events: Events,
-    reviews: broadcast::Sender<ObjectKey>,
+    /// Notifications that their controller should look at again.
+    pub reviews: Reviews,
+    /// Finished Notifications that are to be removed soon.
+    pub removals: Removals,
     crashes: Mutex<HashMap<Uid, u32>>,
     results: Arc<Semaphore>,
     /// Tasks that hold an outcome which is not stored yet, or a session past DATA.
@@ -116,7 +123,8 @@ impl Delivery {
             tokens: Tokens::new(settings.egress.clone()),
             roots: crate::smtp::tls::system_roots(),
             events: Events::new(&cluster, &settings.identity),
-            reviews: broadcast::channel(4096).0,
+            reviews: Reviews::default(),
+            removals: Removals::default(),
             crashes: Mutex::default(),
             results: Arc::new(Semaphore::new(RESULTS_UNDER_WAY)),
             unfinished: TaskTracker::new(),
@@ -146,16 +154,6 @@ impl Delivery {
         let lane = item.lane.clone();
         self.outbox().put(item);
         self.wake(&lane);
-    }
-
-    /// Asks for a Notification to be looked at again by its controller.
-    pub fn review(&self, key: ObjectKey) {
-        let _ = self.reviews.send(key);
-    }
-
-    /// Notifications to look at again.
-    pub fn reviews(&self) -> broadcast::Receiver<ObjectKey> {
-        self.reviews.subscribe()
     }
 
     /// Has a lane look at its queue and its server again.

@@ -16,7 +16,6 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rustls_pki_types::ServerName;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A session with the versions of the credentials it was opened with.
 pub struct Opened {
@@ -274,6 +273,3 @@ fn describe(server: &Server, info: &smtp::ServerInfo, found: &mut Verification) 
         }
     }
 }
-
-/// Longest time a verification can take, with the deadlines of its steps.
-pub const VERIFICATION_LIMIT: Duration = Duration::from_secs(5 * 60);

@@ -60,6 +60,7 @@ impl Delivery {
                 Ok(_) => {
                     self.metrics.step("status", started.elapsed());
                     self.announce(&notification, &new).await;
+                    self.removals.consider(&notification, &new, now);
                     return Some(new);
                 }
                 Err(Error::Conflict | Error::NotFound) => {}

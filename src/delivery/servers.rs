@@ -7,12 +7,16 @@ use crate::domain::verification::{StageFailure, Verification};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use tokio::sync::broadcast;
+use tokio::sync::Notify;
 
 /// The state of all servers.
-pub struct Servers {
-    states: Mutex<HashMap<ObjectKey, ServerState>>,
-    changes: broadcast::Sender<ObjectKey>,
+#[derive(Default)]
+pub struct Servers(Mutex<HashMap<ObjectKey, Known>>);
+
+#[derive(Default)]
+struct Known {
+    state: ServerState,
+    news: Arc<Notify>,
 }
 
 /// The state of one server.
@@ -43,12 +47,6 @@ pub struct Hold {
     pub failures: u32,
 }
 
-impl Default for Servers {
-    fn default() -> Self {
-        Self { states: Mutex::default(), changes: broadcast::channel(1024).0 }
-    }
-}
-
 impl ServerState {
     /// Whether mail may be sent with what was verified of this generation.
     pub fn is_open(&self, generation: i64, now: Timestamp) -> bool {
@@ -60,36 +58,36 @@ impl ServerState {
 impl Servers {
     /// A copy of a server's state.
     pub fn state(&self, server: &ObjectKey) -> ServerState {
-        lock(&self.states).get(server).cloned().unwrap_or_default()
+        lock(&self.0).get(server).map(|known| known.state.clone()).unwrap_or_default()
     }
 
-    /// Changes a server's state and tells those who listen.
+    /// Changes a server's state and has its controller look at it.
     pub fn update(&self, server: &ObjectKey, change: impl FnOnce(&mut ServerState)) {
-        change(lock(&self.states).entry(server.clone()).or_default());
-        let _ = self.changes.send(server.clone());
+        let mut servers = lock(&self.0);
+        let known = servers.entry(server.clone()).or_default();
+        change(&mut known.state);
+        known.news.notify_one();
     }
 
     /// Changes a server's state without telling anyone: for who is about to look at it himself.
     pub fn note(&self, server: &ObjectKey, change: impl FnOnce(&mut ServerState)) {
-        change(lock(&self.states).entry(server.clone()).or_default());
+        change(&mut lock(&self.0).entry(server.clone()).or_default().state);
     }
 
     /// A message went through: whatever held the server is over.
     pub(super) fn delivered(&self, server: &ObjectKey) {
-        let held = lock(&self.states).get(server).is_some_and(|state| state.hold.is_some());
-        if held {
+        if self.state(server).hold.is_some() {
             self.update(server, |state| state.hold = None);
         }
     }
 
     /// The config is gone.
     pub fn forget(&self, server: &ObjectKey) {
-        lock(&self.states).remove(server);
-        let _ = self.changes.send(server.clone());
+        lock(&self.0).remove(server);
     }
 
-    /// Servers whose state changes from now on.
-    pub fn changes(&self) -> broadcast::Receiver<ObjectKey> {
-        self.changes.subscribe()
+    /// Rings when a server's state has changed.
+    pub fn news(&self, server: &ObjectKey) -> Arc<Notify> {
+        lock(&self.0).entry(server.clone()).or_default().news.clone()
     }
 }

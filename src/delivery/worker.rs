@@ -191,7 +191,7 @@ impl Delivery {
         let Some(prepared) = prepared.filter(|prepared| Arc::ptr_eq(&prepared.server, &desk.server)) else {
             // It is another case by now: the controller judges it afresh.
             self.outbox().done(&item.uid, None);
-            self.review(item.key.clone());
+            self.reviews.push(item.key.clone());
             return Flow::Continue;
         };
         let mut run = Run::new(item, &notification, term);

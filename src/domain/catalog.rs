@@ -24,6 +24,8 @@ pub struct Catalog {
 /// A MessageTemplate, compiled.
 #[derive(Debug)]
 pub struct KnownTemplate {
+    /// `metadata.uid`.
+    pub uid: Option<String>,
     /// Generation of the spec it was made from.
     pub generation: Option<i64>,
     /// Who may use it.

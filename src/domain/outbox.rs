@@ -120,6 +120,13 @@ impl Outbox {
         }
     }
 
+    /// The Notifications waiting in a lane.
+    pub fn keys(&self, lane: &ObjectKey) -> Vec<ObjectKey> {
+        let Some(lane) = self.lanes.get(lane) else { return Vec::new() };
+        let waiting = lane.queues.values().flatten();
+        waiting.filter_map(|(_, uid)| self.items.get(uid)).map(|slot| slot.item.key.clone()).collect()
+    }
+
     /// Whether a worker has it.
     pub fn in_hand(&self, uid: &Uid) -> bool {
         self.items.get(uid).is_some_and(|slot| slot.in_hand)

@@ -28,7 +28,7 @@ pub struct Findings<'a> {
 /// The new status.
 pub fn render(
     old: Option<&MailServerConfigStatus>,
-    server: &Result<Server, Vec<Problem>>,
+    server: Result<&Server, &[Problem]>,
     generation: Option<i64>,
     findings: Findings<'_>,
     now: Timestamp,

@@ -42,6 +42,11 @@ impl TemplateProblem {
         Self { reason, place, message: printable(message.as_ref(), 500) }
     }
 
+    /// Compiling it crashed, which is a mistake of ours and not of its author.
+    pub fn crashed() -> Self {
+        Self::new(Reason::Quarantined, Place::Field("spec".into()), "compiling this template crashed; please report it")
+    }
+
     pub(super) fn field(reason: Reason, problem: Problem) -> Self {
         Self { reason, place: Place::Field(problem.field), message: problem.message }
     }

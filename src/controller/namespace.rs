@@ -1,0 +1,42 @@
+//! Labels of namespaces, for `access.namespaces.selector`. Without the permission to watch namespaces
+//! (an operator restricted to some) no selector matches; everything else works.
+
+use crate::controller::Context;
+use crate::controller::waiting::Dependency;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::core::PartialObjectMeta;
+use kube_runtime::WatchStreamExt;
+use kube_runtime::watcher::{self, Event};
+use std::sync::Arc;
+
+/// Follows the labels of all namespaces.
+pub async fn run(context: Arc<Context>) {
+    let api: Api<PartialObjectMeta<Namespace>> = Api::all(context.client.clone());
+    let config = watcher::Config::default().timeout(60);
+    let mut events = watcher::watcher(api, config).default_backoff().boxed();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Apply(namespace) | Event::InitApply(namespace)) => learn(&context, namespace),
+            Ok(Event::Delete(namespace)) => {
+                context.delivery.catalog_mut().namespaces.remove(&namespace.metadata.name.unwrap_or_default());
+            }
+            Ok(Event::InitDone) => context.pending.done("namespaces"),
+            Ok(Event::Init) => {}
+            Err(error) => {
+                tracing::warn!(%error, "namespaces cannot be watched; access selectors match none of those not seen");
+                context.pending.done("namespaces");
+            }
+        }
+    }
+}
+
+fn learn(context: &Context, namespace: PartialObjectMeta<Namespace>) {
+    let Some(name) = namespace.metadata.name else { return };
+    let labels = namespace.metadata.labels.unwrap_or_default();
+    let old = context.delivery.catalog_mut().namespaces.insert(name.clone(), labels.clone());
+    if old.is_none_or(|old| old != labels) {
+        context.review_dependents(&Dependency::Namespace(name));
+    }
+}

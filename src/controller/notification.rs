@@ -1,0 +1,249 @@
+//! Reconciles Notifications: judge each as it is seen, report what stands in its way, or queue it. What
+//! comes of it is the delivery's business. Finished ones are removed when `keepFor` has passed.
+
+use crate::api::{ConditionType, Notification, NotificationStatus, Reason};
+use crate::cluster::Error;
+use crate::controller::Context;
+use crate::controller::waiting::Dependency;
+use crate::controller::watches::{Seen, watch};
+use crate::delivery::removals::SWEEP_EVERY;
+use crate::domain::object::{ObjectKey, Uid};
+use crate::domain::preparation;
+use crate::domain::reconciliation::{Decision, Next, decide, remove_at};
+use crate::domain::status::conditions::{Conditions, State};
+use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Those that are not finished. Objects without status match as well, and a finishing one arrives as
+/// deleted, so that finished ones cost nothing.
+const UNFINISHED: &str = "status.finished!=true";
+/// Reviews (a fresh read each) under way at once.
+const REVIEWS: usize = 16;
+/// How often the clock is looked at for what has run out.
+const TICK: Duration = Duration::from_secs(1);
+/// Reports (status writes of what cannot be sent) begun at once; the cluster's own limit comes on top.
+const REPORTS: usize = 64;
+
+/// Follows all Notifications that are not finished.
+pub async fn run(context: Arc<Context>) {
+    wait_for_the_rest(&context).await;
+    tokio::join!(follow(&context), review(&context), keep_time(&context), sweep(&context));
+}
+
+/// Servers, templates and namespaces come first.
+async fn wait_for_the_rest(context: &Context) {
+    while context.pending.list().iter().any(|what| *what != "notifications" && *what != "leadership") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn follow(context: &Arc<Context>) {
+    let mut events = watch::<Notification>(&context.client, &context.namespaces, Some(UNFINISHED));
+    let reports = Arc::new(tokio::sync::Semaphore::new(REPORTS));
+    while let Some(seen) = events.next().await {
+        match seen {
+            Seen::Object(notification) => {
+                let Some(key) = ObjectKey::of(&*notification) else { continue };
+                let Some(report) = judge(context, &key, &notification).await else { continue };
+                // Not waited for, lest one namespace's mistakes delay another's mail; but bounded.
+                let Ok(turn) = reports.clone().acquire_owned().await else { continue };
+                let context = context.clone();
+                tokio::spawn(async move {
+                    write(&context, &key, &notification, &report).await;
+                    drop(turn);
+                });
+            }
+            Seen::Undecodable { key, resource_version, problem } => undecodable(context, &key, &resource_version, &problem).await,
+            Seen::Gone(key, uid) => {
+                context.waiting.remove(&key);
+                context.delivery.outbox().remove(&uid);
+            }
+            Seen::Synced => context.pending.done("notifications"),
+        }
+    }
+}
+
+/// Looks again, with a fresh copy, at those that somebody asked to.
+async fn review(context: &Arc<Context>) {
+    let keys = futures::stream::unfold((), |()| async { Some((context.delivery.reviews.next().await, ())) });
+    keys.for_each_concurrent(REVIEWS, |key| async move {
+        match context.delivery.cluster.notification(&key).await {
+            Ok(Some(notification)) => {
+                if let Some(report) = judge(context, &key, &notification).await {
+                    write(context, &key, &notification, &report).await;
+                }
+            }
+            Ok(None) | Err(Error::Refused(_)) => context.waiting.remove(&key),
+            Err(_) => {
+                tokio::time::sleep(TICK).await;
+                context.delivery.reviews.push(key);
+            }
+        }
+    })
+    .await;
+}
+
+/// Judges a Notification and puts it where it belongs; returns the status to be written, if any.
+async fn judge(context: &Context, key: &ObjectKey, notification: &Notification) -> Option<NotificationStatus> {
+    let deciding = async {
+        let delivery = &context.delivery;
+        let default = delivery.settings.default_server.as_ref();
+        let decision = AssertUnwindSafe(async { decide(notification, &delivery.catalog(), default, Timestamp::now()) });
+        decision.catch_unwind().await
+    };
+    let Ok(decision) = context.metrics.timed("notification", deciding).await else {
+        return quarantine(context, key, notification);
+    };
+    let Decision { report, next } = decision;
+    let uid = Uid::of(notification)?;
+    match next {
+        Next::Queue(item) => {
+            context.waiting.remove(key);
+            context.delivery.queue(item);
+        }
+        Next::Wait { until } => {
+            context.delivery.outbox().remove(&uid);
+            context.waiting.add(key, dependencies(context, notification), until);
+        }
+        Next::Finished { .. } => {
+            context.waiting.remove(key);
+            context.delivery.outbox().remove(&uid);
+        }
+    }
+    report.map(|report| *report)
+}
+
+/// What can change the judgement of a Notification.
+fn dependencies(context: &Context, notification: &Notification) -> Vec<Dependency> {
+    let catalog = context.delivery.catalog();
+    let default = context.delivery.settings.default_server.as_ref();
+    let namespace = notification.metadata.namespace.clone().unwrap_or_default();
+    let mut all = vec![Dependency::Server(preparation::server_key(notification, default, &catalog))];
+    if notification.spec.server_ref.is_none() {
+        all.push(Dependency::Server(ObjectKey::new(&namespace, "default")));
+        all.extend(default.cloned().map(Dependency::Server));
+    }
+    all.extend(preparation::template_key(notification).map(Dependency::Template));
+    all.push(Dependency::Namespace(namespace));
+    all
+}
+
+/// Writes a report, and tells of a change for the worse. A conflict means that a newer version is on its way.
+async fn write(context: &Context, key: &ObjectKey, notification: &Notification, report: &NotificationStatus) {
+    let delivery = &context.delivery;
+    let version = notification.metadata.resource_version.clone().unwrap_or_default();
+    let old = notification.status.as_ref();
+    match delivery.cluster.write_status::<Notification, _>(key, &version, old, report).await {
+        Ok(_) => {
+            delivery.announce(notification, report).await;
+            delivery.removals.consider(notification, report, Timestamp::now());
+        }
+        Err(Error::NotFound) => {}
+        Err(Error::Conflict) => delivery.reviews.push(key.clone()),
+        Err(Error::Refused(why)) => tracing::error!(notification = %key, why, "status refused"),
+        Err(error) => {
+            tracing::debug!(notification = %key, %error, "status not stored; trying again");
+            tokio::time::sleep(TICK).await;
+            delivery.reviews.push(key.clone());
+        }
+    }
+}
+
+/// Judging it crashed: after the third time it is left alone, and says so.
+fn quarantine(context: &Context, key: &ObjectKey, notification: &Notification) -> Option<NotificationStatus> {
+    let uid = Uid::of(notification)?;
+    context.delivery.outbox().remove(&uid);
+    if !context.delivery.crashed(&uid) {
+        context.delivery.reviews.push(key.clone());
+        return None;
+    }
+    let message = "handling this object crashed three times; it is left alone until the operator is restarted. Please report it";
+    let old = notification.status.clone().unwrap_or_default();
+    let mut conditions = Conditions::new(&old.conditions, notification.metadata.generation, Timestamp::now());
+    conditions.set(ConditionType::Ready, State::False, Reason::Quarantined, message);
+    conditions.set(ConditionType::Stalled, State::True, Reason::Quarantined, message);
+    let status = NotificationStatus { conditions: conditions.finish(), ..old };
+    (notification.status.as_ref() != Some(&status)).then_some(status)
+}
+
+/// Tells on the object itself that it cannot be read. Nothing else is known of it.
+async fn undecodable(context: &Context, key: &ObjectKey, version: &str, problem: &str) {
+    tracing::warn!(notification = %key, problem, "notification cannot be decoded");
+    let message = format!("this object does not fit the operator's version of the API: {problem}. Delete it and create it anew");
+    let mut conditions = Conditions::new(&[], None, Timestamp::now());
+    conditions.set(ConditionType::Ready, State::False, Reason::Undecodable, &message);
+    conditions.set(ConditionType::Stalled, State::True, Reason::Undecodable, &message);
+    let status = serde_json::json!({ "conditions": conditions.finish() });
+    let written = context.delivery.cluster.write_status::<kube::core::DeserializeGuard<Notification>, _>(key, version, None, &status);
+    if let Err(error) = written.await {
+        tracing::debug!(notification = %key, %error, "not told");
+    }
+}
+
+/// What time brings: expiry of those that wait, removal of those that are finished.
+async fn keep_time(context: &Context) {
+    const AT_ONCE: usize = 1000;
+    let delivery = &context.delivery;
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tick.tick().await;
+        let now = Timestamp::now();
+        let expired = delivery.outbox().expired(now, AT_ONCE);
+        for key in expired.into_iter().map(|item| item.key).chain(context.waiting.expired(now)) {
+            delivery.reviews.push(key);
+        }
+        for (key, uid) in delivery.removals.due(now) {
+            remove(context, &key, &uid).await;
+        }
+    }
+}
+
+async fn remove(context: &Context, key: &ObjectKey, uid: &Uid) {
+    match context.delivery.cluster.remove(key, uid).await {
+        Ok(()) => tracing::debug!(notification = %key, "removed after keepFor"),
+        // The next sweep finds it again.
+        Err(error) => tracing::debug!(notification = %key, %error, "not removed"),
+    }
+}
+
+/// Removes, page by page, finished Notifications whose time came while nobody watched. The first sweep
+/// waits some minutes, so that a restart reads nothing but what is to be done.
+async fn sweep(context: &Context) {
+    let mut wait = Duration::from_secs(300).mul_f64(1.0 + rand::random::<f64>());
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = SWEEP_EVERY;
+        let namespaces: Vec<Option<&str>> = match &*context.namespaces {
+            [] => vec![None],
+            some => some.iter().map(|namespace| Some(namespace.as_str())).collect(),
+        };
+        for namespace in namespaces {
+            if let Err(error) = sweep_one(context, namespace).await {
+                tracing::warn!(%error, "sweep for finished notifications broken off");
+            }
+        }
+    }
+}
+
+async fn sweep_one(context: &Context, namespace: Option<&str>) -> Result<(), Error> {
+    let mut token = None;
+    loop {
+        let (page, next) = context.delivery.cluster.finished(namespace, token).await?;
+        let now = Timestamp::now();
+        for notification in page {
+            let due = remove_at(&notification).is_some_and(|at| at <= now);
+            if let (true, Some(key), Some(uid)) = (due, ObjectKey::of(&notification), Uid::of(&notification)) {
+                remove(context, &key, &uid).await;
+            } else if let Some(status) = &notification.status {
+                context.delivery.removals.consider(&notification, status, now);
+            }
+        }
+        token = next;
+        if token.is_none() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Reconciles MailServerConfigs, one task each: check the spec, verify when it is time, show what is
+//! known. A verification runs beside the task, which never waits for a mail server.
+
+use crate::api::mail_server_config::MailServerConfigStatus;
+use crate::api::{ConditionType, MailServerConfig, Reason, names};
+use crate::cluster::Error;
+use crate::cluster::events::Severity;
+use crate::controller::Context;
+use crate::controller::waiting::Dependency;
+use crate::controller::watches::{Seen, watch};
+use crate::delivery::servers::ServerState;
+use crate::domain::object::{ObjectKey, Uid};
+use crate::domain::problem::Problem;
+use crate::domain::server::Server;
+use crate::domain::status::conditions;
+use crate::domain::status::server::{self as status, Findings, ready_changed};
+use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch as channel;
+use tokio_util::sync::CancellationToken;
+
+/// Secrets are not watched; so their versions are looked at this often, which is how soon a corrected
+/// or rotated one is noticed.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// The same while something is wrong: somebody may be waiting.
+const LOOK_EVERY_WHILE_FAILING: Duration = Duration::from_secs(5);
+
+/// Follows all servers.
+pub async fn run(context: Arc<Context>, term: &CancellationToken) {
+    let mut events = watch::<MailServerConfig>(&context.client, &context.namespaces, None);
+    let mut tasks: HashMap<ObjectKey, channel::Sender<Arc<MailServerConfig>>> = HashMap::new();
+    while let Some(Some(seen)) = term.run_until_cancelled(events.next()).await {
+        match seen {
+            Seen::Object(config) => {
+                let Some(key) = ObjectKey::of(&*config) else { continue };
+                learn(&context, &key, &config);
+                let config: Arc<MailServerConfig> = Arc::from(config);
+                match tasks.get(&key) {
+                    Some(task) => drop(task.send_replace(config)),
+                    None => {
+                        let (sender, receiver) = channel::channel(config);
+                        tasks.insert(key.clone(), sender);
+                        let task = follow(context.clone(), key, receiver);
+                        tokio::spawn(term.clone().run_until_cancelled_owned(task));
+                    }
+                }
+            }
+            Seen::Undecodable { key, problem, .. } => {
+                tracing::warn!(server = %key, problem, "mail server config cannot be decoded");
+                tasks.remove(&key);
+                let problems = [Problem::new("spec", format!("does not fit this version: {problem}"))];
+                context.delivery.catalog_mut().servers.insert(key.clone(), Err(Arc::from(problems)));
+                context.review_lane(&key);
+            }
+            Seen::Gone(key, _) => {
+                tasks.remove(&key);
+                context.delivery.catalog_mut().servers.remove(&key);
+                context.delivery.servers.forget(&key);
+                context.delivery.accounts.forget(&key);
+                context.review_lane(&key);
+                context.review_dependents(&Dependency::Server(key));
+            }
+            Seen::Synced => context.pending.done("mailserverconfigs"),
+        }
+    }
+}
+
+/// Brings a spec into the catalog, so that Notifications are judged by it. The same spec stays the same
+/// `Arc`: a worker's session lasts as long as that.
+fn learn(context: &Context, key: &ObjectKey, config: &MailServerConfig) {
+    let delivery = &context.delivery;
+    let known = delivery.catalog().servers.get(key).cloned();
+    if let Some(Ok(known)) = &known {
+        if Some(known.generation) == config.metadata.generation && Some(&known.uid) == Uid::of(config).as_ref() {
+            return;
+        }
+    }
+    let server = Server::from_config(config).map(Arc::new).map_err(Arc::from);
+    let usable = server.is_ok();
+    delivery.catalog_mut().servers.insert(key.clone(), server);
+    context.review_dependents(&Dependency::Server(key.clone()));
+    if !usable {
+        context.review_lane(key);
+    }
+    delivery.wake(key);
+}
+
+/// Looks after one server until its config is gone.
+async fn follow(context: Arc<Context>, key: ObjectKey, mut config: channel::Receiver<Arc<MailServerConfig>>) {
+    let news = context.delivery.servers.news(&key);
+    loop {
+        let latest = config.borrow_and_update().clone();
+        let reconciling = AssertUnwindSafe(reconcile(&context, &key, &latest)).catch_unwind();
+        let reconciled = context.metrics.timed("mailserverconfig", async {
+            reconciling.await.unwrap_or_else(|_| Err(Error::Refused("the reconcile crashed".into())))
+        });
+        let again = match reconciled.await {
+            Ok(again) => again,
+            Err(error) => {
+                tracing::warn!(server = %key, %error, "reconcile failed; trying again");
+                Duration::from_secs(5)
+            }
+        };
+        tokio::select! {
+            changed = config.changed() => if changed.is_err() { return },
+            () = news.notified() => {}
+            () = tokio::time::sleep(again) => {}
+        }
+    }
+}
+
+/// Returns when to look again.
+async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig) -> Result<Duration, Error> {
+    let delivery = &context.delivery;
+    // (pure) What the spec says.
+    let server = delivery.catalog().servers.get(key).cloned();
+    let Some(server) = server else { return Ok(LOOK_EVERY) };
+    let request = config.metadata.annotations.as_ref().and_then(|all| all.get(names::VERIFY_REQUESTED_AT));
+    // (reads) Whether Secrets and bundles are still those that were verified.
+    let state = delivery.servers.state(key);
+    let fingerprint = match &server {
+        Ok(server) if !server.suspended => delivery.fingerprint(server).await,
+        _ => None,
+    };
+    // (pure) Verify?
+    let handled = state.handled_request.clone().or_else(|| config.status.as_ref()?.last_handled_verify_request.clone());
+    let requested = request.is_some() && request != handled.as_ref();
+    if let Ok(server) = &server {
+        if !server.suspended && (requested || is_due(&state, server, fingerprint.as_deref(), Timestamp::now())) {
+            begin(context, server, request.filter(|_| requested));
+        }
+    }
+    // (pure) What the status should say.
+    let now = Timestamp::now();
+    let state = delivery.servers.state(key);
+    let new = render(config, &server, &state, now);
+    // (writes) Status, and an Event if `Ready` changed.
+    if config.status.as_ref() != Some(&new) {
+        write(context, key, config, &new).await?;
+    }
+    let failing = state.verification.as_ref().is_none_or(|found| !found.succeeded());
+    let look = if failing { LOOK_EVERY_WHILE_FAILING } else { LOOK_EVERY };
+    let next = [state.next, state.hold.map(|hold| hold.until)].into_iter().flatten().filter(|next| *next > now).min();
+    let next = next.map_or(look, |next| next.duration_since(now).unsigned_abs().min(look));
+    Ok(next.max(Duration::from_millis(50)))
+}
+
+fn is_due(state: &ServerState, server: &Server, fingerprint: Option<&str>, now: Timestamp) -> bool {
+    if state.verifying {
+        return false;
+    }
+    let Some(found) = &state.verification else { return true };
+    let credentials_changed = fingerprint.is_some_and(|fingerprint| fingerprint != found.fingerprint);
+    found.generation != server.generation || credentials_changed || state.next.is_some_and(|next| next <= now)
+}
+
+/// Begins a verification beside this task.
+fn begin(context: &Context, server: &Arc<Server>, request: Option<&String>) {
+    let (delivery, server) = (context.delivery.clone(), server.clone());
+    if delivery.servers.state(&server.key).verifying {
+        return;
+    }
+    delivery.servers.note(&server.key, |state| {
+        state.verifying = true;
+        if let Some(request) = request {
+            state.handled_request = Some(request.clone());
+            // Somebody pressed "Test": what held the server is to be seen afresh.
+            state.hold = None;
+        }
+    });
+    tokio::spawn(async move {
+        let verifying = AssertUnwindSafe(delivery.verify(&server)).catch_unwind().await;
+        match verifying {
+            Ok(verification) => delivery.verified(&server, verification),
+            Err(_) => delivery.servers.update(&server.key, |state| state.verifying = false),
+        }
+    });
+}
+
+fn render(
+    config: &MailServerConfig,
+    server: &Result<Arc<Server>, Arc<[Problem]>>,
+    state: &ServerState,
+    now: Timestamp,
+) -> MailServerConfigStatus {
+    let generation = config.metadata.generation;
+    let current = state.verification.as_deref().filter(|found| Some(found.generation) == generation);
+    let hold = state.hold.as_ref().filter(|hold| hold.until > now);
+    let findings = Findings {
+        verification: current,
+        hold: hold.map(|hold| (&hold.failure, hold.until)),
+        handled_request: state.handled_request.as_deref(),
+    };
+    let server = server.as_deref().map_err(|problems| &**problems);
+    status::render(config.status.as_ref(), server, generation, findings, now)
+}
+
+async fn write(context: &Context, key: &ObjectKey, config: &MailServerConfig, new: &MailServerConfigStatus) -> Result<(), Error> {
+    let version = config.metadata.resource_version.clone().unwrap_or_default();
+    let old = config.status.as_ref();
+    match context.delivery.cluster.write_status::<MailServerConfig, _>(key, &version, old, new).await {
+        Ok(_) => {}
+        // A newer version is on its way to us.
+        Err(Error::Conflict | Error::NotFound) => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
+    let Some(ready) = conditions::find(&new.conditions, ConditionType::Ready) else { return Ok(()) };
+    if ready_changed(before, &new.conditions) && ready.status != "Unknown" {
+        tracing::info!(server = %key, ready = ready.status, reason = ready.reason, "mail server changed");
+        let severity = if ready.status == "True" { Severity::Normal } else { Severity::Warning };
+        let reason = Reason::parse(&ready.reason).unwrap_or(Reason::Verified);
+        context.delivery.events.publish(config, severity, reason, &ready.message).await;
+    }
+    Ok(())
+}

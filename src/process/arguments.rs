@@ -1,0 +1,125 @@
+//! The command line. Each flag of `run` is an environment variable as well: `--log-level` is
+//! `MAIL_OPERATOR_LOG_LEVEL`.
+
+use crate::domain::binding::Binding;
+use crate::domain::object::ObjectKey;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+use std::net::SocketAddr;
+
+/// Outgoing mail of an organisation as Kubernetes objects.
+#[derive(Debug, Parser)]
+#[command(name = "mail-operator", version, about)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator, in a cluster or with KUBECONFIG.
+    Run(Box<RunArguments>),
+    /// Print the CustomResourceDefinitions.
+    Crds,
+}
+
+/// Options of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArguments {
+    /// Namespace to look after; may be repeated. Default: all.
+    #[arg(long = "namespace", env = "MAIL_OPERATOR_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
+    pub namespaces: Vec<String>,
+    /// Namespace for the operator's own objects: Lease and journals.
+    #[arg(long, env = "MAIL_OPERATOR_OPERATOR_NAMESPACE", default_value = "mail-operator", value_name = "NAME")]
+    pub operator_namespace: String,
+    /// MailServerConfig for Notifications without serverRef, where their namespace has none called
+    /// `default`. It must admit those namespaces.
+    #[arg(long, env = "MAIL_OPERATOR_DEFAULT_SERVER", value_parser = object_key, value_name = "NAMESPACE/NAME")]
+    pub default_server: Option<ObjectKey>,
+    /// Whether Secrets must name the hosts they may be sent to.
+    #[arg(long, env = "MAIL_OPERATOR_SECRET_BINDING", value_enum, default_value_t)]
+    pub secret_binding: SecretBinding,
+    /// Network that may be connected to although it is loopback, link-local or the like; may be repeated.
+    #[arg(long, env = "MAIL_OPERATOR_EGRESS_ALLOW", value_delimiter = ',', value_name = "CIDR")]
+    pub egress_allow: Vec<IpNet>,
+    /// Network that must never be connected to; may be repeated, and wins over --egress-allow.
+    #[arg(long, env = "MAIL_OPERATOR_EGRESS_DENY", value_delimiter = ',', value_name = "CIDR")]
+    pub egress_deny: Vec<IpNet>,
+    /// Address for /livez, /readyz and /metrics.
+    #[arg(long, env = "MAIL_OPERATOR_ADMIN_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    pub admin_address: SocketAddr,
+    /// How the log is written.
+    #[arg(long, env = "MAIL_OPERATOR_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// How much is logged: a level, or directives such as `info,mail_operator=debug`.
+    #[arg(long, env = "MAIL_OPERATOR_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    pub log_level: String,
+    /// Act only while holding the Lease. Without it, journals alone keep replicas from sending twice.
+    #[arg(long, env = "MAIL_OPERATOR_LEADER_ELECTION", default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub leader_election: bool,
+    /// Name of the Lease.
+    #[arg(long, env = "MAIL_OPERATOR_LEASE_NAME", default_value = "mail-operator", value_name = "NAME")]
+    pub lease_name: String,
+    /// Status writes at once. More than 16 only makes each of them slower.
+    #[arg(long, env = "MAIL_OPERATOR_WORKERS", default_value = "16", value_parser = workers, value_name = "N")]
+    pub workers: usize,
+    /// Bring the schemas of the three CRDs up to date at the start.
+    #[arg(long, env = "MAIL_OPERATOR_MANAGE_CRDS", default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub manage_crds: bool,
+    /// Factor on all waits between attempts; not on the command line, for tests that run the operator
+    /// inside themselves.
+    #[arg(skip = 1.0)]
+    pub pace: f64,
+}
+
+/// `--secret-binding`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum SecretBinding {
+    /// Always.
+    #[default]
+    Required,
+    /// Only those that carry the annotation are held to it.
+    WhenAnnotated,
+}
+
+impl From<SecretBinding> for Binding {
+    fn from(binding: SecretBinding) -> Self {
+        match binding {
+            SecretBinding::Required => Self::Required,
+            SecretBinding::WhenAnnotated => Self::WhenAnnotated,
+        }
+    }
+}
+
+/// `--log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+fn object_key(text: &str) -> Result<ObjectKey, String> {
+    ObjectKey::parse(text).ok_or_else(|| "must be NAMESPACE/NAME of a MailServerConfig".into())
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=64).contains(number));
+    number.ok_or_else(|| "must be a number from 1 to 64".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

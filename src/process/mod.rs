@@ -1,0 +1,137 @@
+//! How the process lives: probes are served before anything can fail, then the cluster is reached, CRDs
+//! are brought up to date, and leadership decides when to act. The first SIGTERM drains, the second
+//! aborts.
+
+mod admin;
+pub mod arguments;
+mod leadership;
+mod telemetry;
+
+use crate::cluster::{self, Cluster};
+use crate::controller::{self, Context, Pending};
+use crate::delivery::{self, Delivery, Settings};
+use crate::domain::egress;
+use admin::Admin;
+use arguments::RunArguments;
+use kube::Client;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What ends the process with a message.
+pub type Fatal = Box<dyn std::error::Error + Send + Sync>;
+
+/// Longest time given to messages past DATA and to results that are not stored, after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// `mail-operator run`.
+pub async fn run(arguments: RunArguments) -> Result<(), Fatal> {
+    telemetry::start(arguments.log_format, &arguments.log_level)?;
+    let stop = CancellationToken::new();
+    spawn_signals(stop.clone())?;
+    operate(arguments, stop).await
+}
+
+/// Everything but what there is once a process: signals and logs. Tests run it inside themselves.
+pub async fn operate(arguments: RunArguments, stop: CancellationToken) -> Result<(), Fatal> {
+    let identity = identity();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), identity, "starting");
+    let pending = Arc::new(Pending::default());
+    pending.add("kubernetes");
+    let mut registry = Registry::default();
+    let mail_metrics = delivery::metrics::Metrics::new(&mut registry);
+    let controller_metrics = controller::metrics::Metrics::new(&mut registry);
+    let admin = Admin::new(registry, pending.clone(), &arguments.lease_name);
+    let serving = admin.clone().serve(arguments.admin_address).await?;
+
+    let config = cluster::config().await.map_err(|error| {
+        format!("no way to Kubernetes: neither a pod's ServiceAccount nor KUBECONFIG can be used: {error}")
+    })?;
+    let client = Client::try_from(config.clone())?;
+    let watches = Client::try_from(config)?;
+    let cluster = Cluster::new(client, &arguments.operator_namespace, arguments.workers);
+    if let Some(()) = stop.run_until_cancelled(reach(&cluster, arguments.manage_crds)).await {
+        pending.done("kubernetes");
+        let delivery = Delivery::new(cluster.clone(), settings(&arguments, identity), mail_metrics);
+        admin.measure(delivery.clone());
+        tokio::spawn(delivery.clone().settle_inherited());
+        let context = Context::new(delivery.clone(), watches, arguments.namespaces, controller_metrics, pending);
+        let leadership = leadership::Leadership {
+            cluster,
+            delivery,
+            context,
+            admin,
+            lease: arguments.leader_election.then_some(arguments.lease_name),
+        };
+        leadership.run(stop, DRAIN).await;
+    }
+    serving.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits until Kubernetes answers, and brings our CRDs up to date.
+async fn reach(cluster: &Cluster, manage_crds: bool) {
+    let mut backoff = Duration::from_millis(250);
+    loop {
+        let reached = if manage_crds { cluster.upgrade_crds().await } else { Ok(Vec::new()) };
+        match reached {
+            Ok(upgraded) => {
+                for name in upgraded {
+                    tracing::info!(crd = name, "schema brought up to date");
+                }
+                return;
+            }
+            Err(cluster::Error::Refused(why)) => {
+                tracing::warn!(why, "CRDs not brought up to date; --manage-crds=false where they are managed otherwise");
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "Kubernetes not reached; trying again"),
+        }
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(Duration::from_secs(10));
+    }
+}
+
+fn settings(arguments: &RunArguments, identity: String) -> Settings {
+    Settings {
+        default_server: arguments.default_server.clone(),
+        binding: arguments.secret_binding.into(),
+        egress: Arc::new(egress::Policy {
+            allow: arguments.egress_allow.clone(),
+            deny: arguments.egress_deny.clone(),
+        }),
+        pace: arguments.pace,
+        ..Settings::new(identity)
+    }
+}
+
+/// The pod's name and something that no other process has: a restarted container must not take itself for
+/// its predecessor.
+fn identity() -> String {
+    let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    format!("{}_{:08x}", host.as_deref().unwrap_or("mail-operator"), rand::random::<u32>())
+}
+
+/// The first SIGTERM or SIGINT asks to stop, the second ends the process.
+fn spawn_signals(stop: CancellationToken) -> Result<(), Fatal> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if stop.is_cancelled() {
+                tracing::warn!("second signal: ending at once; what is in flight will be settled by the next holder of its journal");
+                std::process::exit(1);
+            }
+            tracing::info!("stopping: no further message is begun, those under way are finished");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}
