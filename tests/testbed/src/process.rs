@@ -274,14 +274,14 @@ mod tests {
         let command = ending_with_us(&shell("exec sleep 600"));
         let guarded: Vec<_> = command.get_args().map(|arg| format!("'{}'", arg.to_string_lossy())).collect();
         let script = format!("setpriv {} & echo $!; wait", guarded.join(" "));
-        let mut starter = shell(&script).stdout(File::create(scratch.join("id")).unwrap()).spawn().unwrap();
+        let mut parent = shell(&script).stdout(File::create(scratch.join("id")).unwrap()).spawn().unwrap();
         let id = || fs::read_to_string(scratch.join("id")).unwrap_or_default();
         // `sleep` shows that the guard has done its work and given way to the program.
         let started =
             || fs::read_to_string(format!("/proc/{}/comm", id().trim())).is_ok_and(|c| c == "sleep\n");
         until(started).await;
-        starter.kill().unwrap();
-        starter.wait().unwrap();
+        parent.kill().unwrap();
+        parent.wait().unwrap();
 
         until(|| !is_alive(&id())).await;
     }
