@@ -3,7 +3,7 @@
 .PHONY: help try test bench generate
 
 help: ## List these
-	@sed -n 's/^\([a-z]*\):.*## /\1 | /p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 try: ## See a mail arrive: cluster, inbox and operator on this machine, until Ctrl-C (ONCE=1: until the first mail)
 	@tests/setup toolchain
@@ -21,4 +21,4 @@ bench: ## Measure against peers in the same run: a table, and target/bench/resul
 	cargo bench --bench figures
 
 generate: ## Write the generated files anew: crds/, the chart's copies, deploy/
-	UPDATE_GENERATED=1 cargo test --workspace generated
+	UPDATE_GENERATED=1 cargo test --test it generated

@@ -42,7 +42,7 @@ impl Scene {
         let binary = operator_binary()?;
         let plane = ControlPlane::start().await?;
         let ca = CertificateAuthority::new("Throw-away CA of make try")?;
-        let login = Login { user: "notifications@example.com".into(), password: "of-make-try".into() };
+        let login = Login { user: "notifications@corp.example".into(), password: "of-make-try".into() };
         let inbox = start_inbox(&ca, &login).await?;
         println!("Control plane at {}, inbox at smtp://{}", plane.url(), inbox.smtp_address());
         progress::during("installing the CRDs and the chart's RBAC", install(&plane)).await?;
