@@ -131,7 +131,7 @@ impl ControlPlane {
         self.api_server.start_again().await
     }
 
-    /// Ends the API server in good order: it finishes the requests that it is working on.
+    /// Ends the API server in good order: it finishes the requests that it is working on. Watches are cut off after 3 s.
     pub async fn stop_api_server(&self) -> Result<()> {
         self.api_server.stop().await
     }

@@ -5,6 +5,7 @@
 //! when that one is killed. This crate knows nothing of the operator's code.
 
 mod api_server;
+mod cache;
 pub mod certificates;
 pub mod command;
 pub mod control_plane;

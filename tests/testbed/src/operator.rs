@@ -151,3 +151,25 @@ impl Operator {
         self.process.resident_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn it_is_started_with_what_it_is_given_and_reported_when_it_ends() {
+        // `echo` shows its arguments and ends, which an operator must not.
+        let options = OperatorOptions::new("echo", "/a/kubeconfig").args(["--workers", "3"]);
+
+        let operator = Operator::start(&options).unwrap();
+
+        let error = operator.until_ready(LIMIT).await.unwrap_err().to_string();
+        assert!(error.contains("mail-operator ended with exit status: 0"), "{error}");
+        let admin = operator.admin_url().trim_start_matches("http://");
+        assert_eq!(operator.log(), format!("run --admin-address {admin} --workers 3\n"));
+        assert_eq!(operator.wait_exit(LIMIT).await.unwrap().code(), Some(0));
+    }
+}
