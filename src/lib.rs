@@ -5,5 +5,8 @@
 
 pub mod api;
 pub mod domain;
-pub mod oauth;
 pub mod smtp;
+// The order is that of the arrows.
+pub mod oauth;
+pub mod cluster;
+pub mod delivery;

@@ -1,6 +1,30 @@
 //! What the operator decides. Pure: values and `now` in, values out; no async, clock,
 //! randomness, environment, files or clients.
 
+pub mod access;
+pub mod address;
+pub mod binding;
+pub mod catalog;
+pub mod content;
+pub mod credentials;
 pub mod egress;
+pub mod exchange_online;
 pub mod failure;
+pub mod journal;
+pub mod ledger;
+pub mod lease;
+pub mod locale;
+pub mod message;
+pub mod object;
+pub mod outbox;
+pub mod outcome;
+pub mod preparation;
+pub mod problem;
+pub mod reconciliation;
+pub mod retry;
 pub mod secret;
+pub mod server;
+pub mod status;
+pub mod template;
+pub mod values;
+pub mod verification;

@@ -1,1 +1,26 @@
-//! How we get tokens.
+//! How we get tokens. A [`TokenRequest`] says for whom and where, [`Tokens`] hands out a token for it
+//! that is good for another minute at least, [`TokenFailure`] says in words what an administrator has to
+//! do when there is none, and [`objections`] what a refused token itself shows to be wrong.
+//!
+//! A client secret leaves only over verified TLS, to an address the egress policy admits, and never
+//! after a redirect. Neither secrets nor tokens nor unfiltered texts of a server reach a message or
+//! a `Debug` print. Knows no Kubernetes.
+
+mod cache;
+mod claims;
+mod exchange;
+mod failure;
+mod http;
+mod masking;
+mod refusal;
+mod request;
+
+pub use cache::{MINIMUM_LEFT, Tokens};
+pub use claims::{Objection, TokenClaims, exchange_online_audiences, objections};
+pub use exchange::Token;
+pub use failure::{Permanence, TokenFailure};
+pub use oauth2::url::Url;
+pub use request::{ClientAuthentication, RESERVED_PARAMETERS, SecretVersion, TokenKey, TokenRequest};
+
+#[cfg(test)]
+mod tests;

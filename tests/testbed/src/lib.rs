@@ -19,6 +19,7 @@ mod ports;
 pub mod process;
 pub mod progress;
 pub mod scratch;
+pub mod scripted_token;
 pub mod tools;
 
 pub use control_plane::ControlPlane;

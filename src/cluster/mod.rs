@@ -1,0 +1,67 @@
+//! How we touch Kubernetes: fresh reads, the bytes of Secrets, status writes, journals, Events, the
+//! Lease. Every request has a deadline, and nothing here retries by itself: who calls knows what a
+//! second try would mean.
+
+pub mod crds;
+pub mod error;
+pub mod events;
+pub mod journals;
+pub mod lease;
+pub mod notifications;
+pub mod references;
+pub mod statuses;
+
+pub use error::{Error, Result};
+
+use kube::{Client, Config};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Longest wait for an answer. The API server gives up on its own after 60 s; a mail session would not
+/// wait that long for a claim.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The cluster, for reads and writes. Watches have a client of their own, so that neither waits for the
+/// other's connections.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    operator_namespace: Arc<str>,
+    /// Status writes under way: more at once only makes each of them slower.
+    writes: Arc<Semaphore>,
+}
+
+/// Reads the configuration: in a cluster from the pod's ServiceAccount, else from KUBECONFIG.
+pub async fn config() -> std::result::Result<Config, Box<dyn std::error::Error + Send + Sync>> {
+    let mut config = Config::infer().await?;
+    // kube repeats 429, 503 and 504 by itself, any method, for minutes. We own that budget.
+    config.default_retry = false;
+    Ok(config)
+}
+
+impl Cluster {
+    /// With room for `writes` status writes at once.
+    pub fn new(client: Client, operator_namespace: &str, writes: usize) -> Self {
+        Self { client, operator_namespace: operator_namespace.into(), writes: Arc::new(Semaphore::new(writes)) }
+    }
+
+    /// The client for requests.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The namespace the operator keeps its own objects in.
+    pub fn operator_namespace(&self) -> &str {
+        &self.operator_namespace
+    }
+}
+
+/// Waits for an answer, but not for ever.
+async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T> {
+    match tokio::time::timeout(DEADLINE, request).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Error::NoAnswer),
+    }
+}

@@ -1,0 +1,192 @@
+//! A lane: the queue of one MailServerConfig, with as many workers as it has use for and the limits
+//! permit. A lane whose server is not ready has none, and nothing is written to what waits in it.
+
+use crate::delivery::servers::Hold;
+use crate::delivery::{Delivery, after, lock};
+use crate::domain::failure::{Failure, Permanence};
+use crate::domain::object::ObjectKey;
+use crate::domain::retry;
+use crate::domain::server::Server;
+use crate::domain::verification::{StageFailure, Verification};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// All lanes of a term of leadership.
+#[derive(Default)]
+pub(super) struct Lanes {
+    term: Mutex<Option<CancellationToken>>,
+    lanes: Mutex<HashMap<ObjectKey, Arc<Lane>>>,
+}
+
+/// One lane.
+pub(super) struct Lane {
+    key: ObjectKey,
+    /// Cancelled when nothing more may be taken.
+    pub(super) closing: CancellationToken,
+    news: watch::Sender<u64>,
+    workers: AtomicUsize,
+    idle: AtomicUsize,
+}
+
+/// Counts while it lives.
+pub(super) struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Lane {
+    /// Changes whenever there may be something to do.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// Marks a worker as waiting for work.
+    pub(super) fn idle(&self) -> Counted<'_> {
+        Counted::new(&self.idle)
+    }
+}
+
+impl Lanes {
+    /// Begins a term.
+    pub(super) fn open(&self, term: &CancellationToken) {
+        *lock(&self.term) = Some(term.child_token());
+    }
+
+    /// Ends the term: nothing more is taken.
+    pub(super) fn close(&self) {
+        if let Some(term) = lock(&self.term).take() {
+            term.cancel();
+        }
+        lock(&self.lanes).clear();
+    }
+
+    /// Has a lane look around, and makes it if there is none.
+    pub(super) fn wake(&self, delivery: &Arc<Delivery>, key: &ObjectKey) {
+        let Some(term) = lock(&self.term).clone() else { return };
+        let mut lanes = lock(&self.lanes);
+        let lane = lanes.entry(key.clone()).or_insert_with(|| {
+            let lane = Arc::new(Lane {
+                key: key.clone(),
+                closing: term.child_token(),
+                news: watch::channel(0).0,
+                workers: AtomicUsize::new(0),
+                idle: AtomicUsize::new(0),
+            });
+            tokio::spawn(delivery.clone().supervise(lane.clone()));
+            lane
+        });
+        lane.news.send_modify(|version| *version += 1);
+    }
+}
+
+impl Delivery {
+    /// The server of a lane, if mail may be sent through it now.
+    pub(super) fn usable(&self, lane: &ObjectKey) -> Option<Arc<Server>> {
+        let server = self.catalog().servers.get(lane)?.as_ref().ok()?.clone();
+        let open = !server.suspended && self.servers.state(lane).is_open(server.generation, Timestamp::now());
+        open.then_some(server)
+    }
+
+    /// Keeps as many workers at a lane as it has use for.
+    async fn supervise(self: Arc<Self>, lane: Arc<Lane>) {
+        let mut news = lane.news();
+        loop {
+            news.mark_unchanged();
+            let now = Timestamp::now();
+            if let Some(server) = self.usable(&lane.key) {
+                self.staff(&lane, &server, now);
+            }
+            let next = [self.outbox().next_due(&lane.key), self.servers.state(&lane.key).hold.map(|hold| hold.until)];
+            let next = next.into_iter().flatten().filter(|next| *next > now).min();
+            let wait = next.map_or(Duration::from_secs(60), |next| next.duration_since(now).unsigned_abs());
+            tokio::select! {
+                _ = news.changed() => {}
+                () = tokio::time::sleep(wait + Duration::from_millis(1)) => {}
+                () = lane.closing.cancelled() => return,
+            }
+        }
+    }
+
+    fn staff(self: &Arc<Self>, lane: &Arc<Lane>, server: &Arc<Server>, now: Timestamp) {
+        // After a failure one message goes first, to see.
+        let probing = self.servers.state(&lane.key).hold.is_some();
+        let most = if probing { 1 } else { server.limits.connections };
+        let due = self.outbox().due(&lane.key, now, most);
+        let needed = due.saturating_sub(lane.idle.load(Ordering::Acquire));
+        let present = lane.workers.load(Ordering::Acquire);
+        for _ in 0..needed.min(most.saturating_sub(present)) {
+            lane.workers.fetch_add(1, Ordering::AcqRel);
+            let (delivery, lane, server) = (self.clone(), lane.clone(), server.clone());
+            self.unfinished.spawn(async move {
+                delivery.work(&lane, server).await;
+                lane.workers.fetch_sub(1, Ordering::AcqRel);
+                // What came in while it was leaving has nobody else.
+                lane.news.send_modify(|version| *version += 1);
+            });
+        }
+    }
+
+    /// Takes note of a way through the stages: the server's state, its lane and its account follow it.
+    pub fn verified(self: &Arc<Self>, server: &Arc<Server>, verification: Verification) {
+        let now = Timestamp::now();
+        let jitter = rand::random::<f64>();
+        let account = self.accounts.of(&server.account());
+        if verification.succeeded() {
+            account.admit(&server.key, server.limits);
+        } else {
+            self.accounts.forget(&server.key);
+        }
+        self.servers.update(&server.key, |state| {
+            state.verifying = false;
+            if let Some((_, failure)) = &verification.failed {
+                state.failures += 1;
+                let failure: Failure = failure.clone().into();
+                let wait = self.paced(retry::probe_delay(state.failures, &failure, jitter));
+                state.next = Some(after(now, wait));
+            } else {
+                state.failures = 0;
+                // Give or take 20 %, so that many servers are not verified at the same moment for ever.
+                let wait = server.verify_every.map(|every| every.mul_f64(0.8 + 0.4 * jitter));
+                state.next = wait.map(|wait| after(now, wait));
+            }
+            state.verification = Some(Arc::new(verification));
+        });
+        self.wake(&server.key);
+    }
+
+    /// Holds a server that can be logged in to and yet takes no mail.
+    pub(super) fn hold(self: &Arc<Self>, server: &Server, failure: StageFailure) {
+        let failures = self.servers.state(&server.key).hold.map_or(0, |hold| hold.failures) + 1;
+        let wait = self.paced(retry::probe_delay(failures, &failure.clone().into(), rand::random()));
+        let until = after(Timestamp::now(), wait);
+        tracing::warn!(server = %server.key, reason = %failure.reason, phase = failure.phase.as_str(), %until, "sending is held");
+        let temporary = failure.permanence == Permanence::Temporary;
+        self.servers.update(&server.key, |state| {
+            state.hold = Some(Hold { failure, until, failures });
+            // A lost connection may mean that the server is down: then the stages show where.
+            if temporary {
+                state.next = Some(Timestamp::now());
+            }
+        });
+    }
+
+    /// Holds a server until a time that is known.
+    pub(super) fn hold_until(&self, server: &Server, failure: StageFailure, until: Timestamp) {
+        self.servers.update(&server.key, |state| state.hold = Some(Hold { failure, until, failures: 0 }));
+    }
+}

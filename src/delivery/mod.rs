@@ -1,0 +1,202 @@
+//! How mail leaves. A [`Lane`](lane) is the queue of one MailServerConfig; its workers each own one
+//! session and take the next due Notification on it. An [`account`] is what limits and the journal belong
+//! to: a login at a host, shared by the configs that use it. Sessions are never shared between configs:
+//! who cannot read a Secret must not send through a session that was opened with it.
+//!
+//! Everything shared is in [`Delivery`]; the controllers tell it what to queue, and hear through channels
+//! what concerns them.
+
+pub mod account;
+mod attempt;
+pub mod journal;
+mod lane;
+mod opening;
+mod recovery;
+mod results;
+pub mod metrics;
+pub mod servers;
+mod worker;
+
+use crate::cluster::Cluster;
+use crate::cluster::events::Events;
+use crate::domain::binding::Binding;
+use crate::domain::catalog::Catalog;
+use crate::domain::egress;
+use crate::domain::object::{ObjectKey, Uid};
+use crate::domain::outbox::{Item, Outbox};
+use crate::oauth::Tokens;
+use crate::smtp::Deadlines;
+use account::Accounts;
+use jiff::Timestamp;
+use journal::Journals;
+use lane::Lanes;
+use metrics::Metrics;
+use servers::Servers;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+use tokio::sync::{Semaphore, broadcast};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What does not change while the process runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This process, as journals and Leases name it. Never the same for two processes.
+    pub identity: String,
+    /// Used by Notifications without `serverRef` in namespaces without a server `default`.
+    pub default_server: Option<ObjectKey>,
+    /// Whether Secrets must name their hosts.
+    pub binding: Binding,
+    /// Where connections may go.
+    pub egress: Arc<egress::Policy>,
+    /// Limits of each step of a session.
+    pub deadlines: Deadlines,
+    /// How long a session waits for the next message. Servers drop idle clients after 60 s.
+    pub session_idle: Duration,
+    /// Sessions are replaced after this long …
+    pub session_age: Duration,
+    /// … and after this many messages: some servers hang up at 100.
+    pub session_messages: u32,
+    /// Factor on all waits between attempts. 1.0 but in tests.
+    pub pace: f64,
+}
+
+impl Settings {
+    /// The usual settings of a process called `identity`.
+    pub fn new(identity: String) -> Self {
+        Self {
+            identity,
+            default_server: None,
+            binding: Binding::default(),
+            egress: Arc::default(),
+            deadlines: Deadlines::default(),
+            session_idle: Duration::from_secs(45),
+            session_age: Duration::from_secs(30 * 60),
+            session_messages: 100,
+            pace: 1.0,
+        }
+    }
+}
+
+/// Results under way at once, over all lanes: what a crash of the API server can leave in memory.
+const RESULTS_UNDER_WAY: usize = 256;
+
+/// Everything that delivering mail shares.
+pub struct Delivery {
+    pub(crate) cluster: Cluster,
+    pub(crate) settings: Settings,
+    pub(crate) servers: Servers,
+    pub(crate) metrics: Metrics,
+    pub(crate) accounts: Accounts,
+    pub(crate) journals: Journals,
+    catalog: RwLock<Catalog>,
+    outbox: Mutex<Outbox>,
+    lanes: Lanes,
+    tokens: Tokens,
+    roots: Arc<rustls::RootCertStore>,
+    pub(crate) events: Events,
+    reviews: broadcast::Sender<ObjectKey>,
+    crashes: Mutex<HashMap<Uid, u32>>,
+    results: Arc<Semaphore>,
+    /// Tasks that hold an outcome which is not stored yet, or a session past DATA.
+    unfinished: TaskTracker,
+}
+
+impl Delivery {
+    /// Nothing is sent before [`Delivery::lead`].
+    pub fn new(cluster: Cluster, settings: Settings, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self {
+            servers: Servers::default(),
+            accounts: Accounts::default(),
+            journals: Journals::new(cluster.clone(), &settings.identity),
+            catalog: RwLock::default(),
+            outbox: Mutex::default(),
+            lanes: Lanes::default(),
+            tokens: Tokens::new(settings.egress.clone()),
+            roots: crate::smtp::tls::system_roots(),
+            events: Events::new(&cluster, &settings.identity),
+            reviews: broadcast::channel(4096).0,
+            crashes: Mutex::default(),
+            results: Arc::new(Semaphore::new(RESULTS_UNDER_WAY)),
+            unfinished: TaskTracker::new(),
+            cluster,
+            settings,
+            metrics,
+        })
+    }
+
+    /// Servers, templates and namespaces.
+    pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To bring news of servers, templates and namespaces in.
+    pub fn catalog_mut(&self) -> RwLockWriteGuard<'_, Catalog> {
+        self.catalog.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The waiting Notifications.
+    pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        lock(&self.outbox)
+    }
+
+    /// Queues a Notification and wakes its lane.
+    pub fn queue(self: &Arc<Self>, item: Item) {
+        let lane = item.lane.clone();
+        self.outbox().put(item);
+        self.wake(&lane);
+    }
+
+    /// Asks for a Notification to be looked at again by its controller.
+    pub fn review(&self, key: ObjectKey) {
+        let _ = self.reviews.send(key);
+    }
+
+    /// Notifications to look at again.
+    pub fn reviews(&self) -> broadcast::Receiver<ObjectKey> {
+        self.reviews.subscribe()
+    }
+
+    /// Has a lane look at its queue and its server again.
+    pub fn wake(self: &Arc<Self>, lane: &ObjectKey) {
+        self.lanes.wake(self, lane);
+    }
+
+    /// Begins to send, until `term` is cancelled.
+    pub fn lead(self: &Arc<Self>, term: &CancellationToken) {
+        self.lanes.open(term);
+        let waiting: Vec<_> = self.outbox().waiting().keys().map(|lane| (*lane).clone()).collect();
+        for lane in waiting {
+            self.wake(&lane);
+        }
+    }
+
+    /// Stops taking Notifications, waits until every message past DATA is answered and every outcome is
+    /// stored, but no longer than `limit`, and lets the journals go. Returns whether all was stored.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        self.lanes.close();
+        self.outbox().clear();
+        self.unfinished.close();
+        let stored = tokio::time::timeout(limit, self.unfinished.wait()).await.is_ok();
+        self.unfinished.reopen();
+        self.journals.release(Duration::from_secs(5)).await;
+        stored
+    }
+
+    /// A wait between attempts, as long as the settings want it.
+    pub(crate) fn paced(&self, delay: Duration) -> Duration {
+        delay.mul_f64(self.settings.pace)
+    }
+}
+
+/// The contents of a mutex. Nothing panics while holding one of ours half changed, so a poisoned one is as
+/// good as any.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `now` plus a wait.
+pub(crate) fn after(now: Timestamp, wait: Duration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,150 @@
+//! Bringing outcomes into the status of a Notification: one write, repeated until it is stored. While
+//! the API server is away outcomes stay in memory, and nothing is sent again.
+
+use crate::api::Notification;
+use crate::api::status::{NotificationStatus, Phase, RecipientState};
+use crate::cluster::Error;
+use crate::cluster::events::Severity;
+use crate::delivery::attempt::Run;
+use crate::delivery::{Delivery, after};
+use crate::domain::object::{ObjectKey, Uid};
+use crate::domain::outcome::{Outcome, Verdict};
+use crate::domain::preparation::Prepared;
+use crate::domain::retry;
+use crate::domain::status::conditions::find;
+use crate::domain::status::notification::{self as status, Attempt, Used};
+use crate::api::{ConditionType, Reason};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// Outcomes on their way into a status.
+pub(super) struct Report {
+    pub key: ObjectKey,
+    pub uid: Uid,
+    /// The object as it was read for the attempt.
+    pub notification: Notification,
+    pub outcomes: Vec<Outcome>,
+    pub used: Option<Used>,
+    pub began: Timestamp,
+    /// The longest that a server asked to wait.
+    pub retry_after: Option<Duration>,
+    /// Whether this was an attempt, or a part that goes on at once.
+    pub counts: bool,
+}
+
+impl Delivery {
+    /// Writes the outcomes until they are stored. Returns the status, or `None` if the object is gone.
+    pub(super) async fn store(&self, report: Report) -> Option<NotificationStatus> {
+        let Report { key, uid, mut notification, outcomes, used, began, retry_after, counts } = report;
+        let started = std::time::Instant::now();
+        let mut backoff = Duration::from_millis(100);
+        let jitter = rand::random::<f64>();
+        loop {
+            if is_recorded(&notification, &outcomes) {
+                return notification.status;
+            }
+            let now = Timestamp::now();
+            let attempts = notification.status.as_ref().and_then(|status| status.attempts).unwrap_or_default();
+            let wait = if counts {
+                let attempts = u32::try_from(attempts).unwrap_or_default().saturating_add(1);
+                self.paced(retry::message_delay(attempts, retry_after, jitter))
+            } else {
+                Duration::ZERO
+            };
+            let attempt = Attempt { outcomes: &outcomes, used: used.as_ref(), began, next: after(now, wait), counts };
+            let new = status::attempted(&notification, &attempt, now);
+            let version = notification.metadata.resource_version.clone().unwrap_or_default();
+            let written: Result<Notification, Error> =
+                self.cluster.write_status(&key, &version, notification.status.as_ref(), &new).await;
+            match written {
+                Ok(_) => {
+                    self.metrics.step("status", started.elapsed());
+                    self.announce(&notification, &new).await;
+                    return Some(new);
+                }
+                Err(Error::Conflict | Error::NotFound) => {}
+                Err(Error::Refused(why)) => {
+                    tracing::error!(notification = %key, why, "status refused; kept in memory and tried again");
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                }
+                Err(error) => {
+                    tracing::debug!(notification = %key, %error, "status not stored; trying again");
+                    tokio::time::sleep(backoff).await;
+                    backoff = (backoff * 2).min(Duration::from_secs(5));
+                }
+            }
+            notification = loop {
+                match self.cluster.notification(&key).await {
+                    Ok(Some(found)) if Uid::of(&found).as_ref() == Some(&uid) => break found,
+                    Ok(_) => {
+                        self.metrics.dropped();
+                        tracing::info!(notification = %key, "deleted while it was sent; its outcome is dropped");
+                        return None;
+                    }
+                    Err(error) => {
+                        tracing::debug!(notification = %key, %error, "not readable; trying again");
+                        tokio::time::sleep(backoff).await;
+                        backoff = (backoff * 2).min(Duration::from_secs(5));
+                    }
+                }
+            };
+        }
+    }
+
+    /// Stores what a long Notification has come to so far; the next chunk goes on with the new version.
+    pub(super) async fn store_progress(&self, run: &mut Run<'_>, prepared: &Prepared<'_>) {
+        let report = Report {
+            key: run.item.key.clone(),
+            uid: run.item.uid.clone(),
+            notification: run.notification.clone(),
+            outcomes: run.outcomes.clone(),
+            used: Some(prepared.used(run.locales.iter().cloned())),
+            began: run.began,
+            retry_after: None,
+            counts: false,
+        };
+        self.store(report).await;
+        run.stored = run.outcomes.len();
+        run.status_at = tokio::time::Instant::now();
+    }
+
+    /// Tells of a change for the worse. Nothing is said of a message that went as it should.
+    pub(crate) async fn announce(&self, notification: &Notification, new: &NotificationStatus) {
+        let before = notification.status.as_ref().map(|status| status.phase).unwrap_or_default();
+        if before == new.phase {
+            return;
+        }
+        tracing::info!(notification = %display(notification), phase = new.phase.as_str(), accepted = new.accepted.as_deref(), "phase changed");
+        self.metrics.phase(new.phase);
+        if matches!(new.phase, Phase::Sent | Phase::Pending) {
+            return;
+        }
+        if let Some(ready) = find(&new.conditions, ConditionType::Ready) {
+            let reason = Reason::parse(&ready.reason).unwrap_or(Reason::MessageRefused);
+            self.events.publish(notification, Severity::Warning, reason, &ready.message).await;
+        }
+    }
+}
+
+/// Namespace and name for logs.
+fn display(notification: &Notification) -> String {
+    ObjectKey::of(notification).map(|key| key.to_string()).unwrap_or_default()
+}
+
+/// Whether a write whose answer was lost is stored after all.
+fn is_recorded(notification: &Notification, outcomes: &[Outcome]) -> bool {
+    let Some(status) = &notification.status else { return false };
+    !outcomes.is_empty()
+        && outcomes.iter().all(|outcome| {
+            status.recipients.iter().any(|recipient| {
+                let settled = match outcome.verdict {
+                    Verdict::Accepted => recipient.state == RecipientState::Accepted,
+                    Verdict::Refused | Verdict::Deferred | Verdict::InDoubt => true,
+                };
+                recipient.address == outcome.address
+                    && settled
+                    && recipient.time.as_ref().is_some_and(|time| time.0.as_second() == outcome.time.as_second())
+                    && recipient.message_id == outcome.message_id
+            })
+        })
+}

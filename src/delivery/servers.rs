@@ -1,0 +1,95 @@
+//! What is known of each mail server while the process runs: the last way through the stages, failures
+//! in a row, and whether sending is held. The MailServerConfig's controller shows it, lanes obey it.
+
+use crate::delivery::lock;
+use crate::domain::object::ObjectKey;
+use crate::domain::verification::{StageFailure, Verification};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use tokio::sync::broadcast;
+
+/// The state of all servers.
+pub struct Servers {
+    states: Mutex<HashMap<ObjectKey, ServerState>>,
+    changes: broadcast::Sender<ObjectKey>,
+}
+
+/// The state of one server.
+#[derive(Debug, Clone, Default)]
+pub struct ServerState {
+    /// The last way through the stages.
+    pub verification: Option<Arc<Verification>>,
+    /// Ways that failed, in a row.
+    pub failures: u32,
+    /// When it is to be verified again; `None`: when something changes.
+    pub next: Option<Timestamp>,
+    /// A verification is under way.
+    pub verifying: bool,
+    /// Sending is held although the login works.
+    pub hold: Option<Hold>,
+    /// The value of the annotation that was last obeyed.
+    pub handled_request: Option<String>,
+}
+
+/// Sending is held.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hold {
+    /// Why.
+    pub failure: StageFailure,
+    /// Until when.
+    pub until: Timestamp,
+    /// How often in a row.
+    pub failures: u32,
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        Self { states: Mutex::default(), changes: broadcast::channel(1024).0 }
+    }
+}
+
+impl ServerState {
+    /// Whether mail may be sent with what was verified of this generation.
+    pub fn is_open(&self, generation: i64, now: Timestamp) -> bool {
+        let verified = self.verification.as_ref().is_some_and(|found| found.succeeded() && found.generation == generation);
+        verified && self.hold.as_ref().is_none_or(|hold| hold.until <= now)
+    }
+}
+
+impl Servers {
+    /// A copy of a server's state.
+    pub fn state(&self, server: &ObjectKey) -> ServerState {
+        lock(&self.states).get(server).cloned().unwrap_or_default()
+    }
+
+    /// Changes a server's state and tells those who listen.
+    pub fn update(&self, server: &ObjectKey, change: impl FnOnce(&mut ServerState)) {
+        change(lock(&self.states).entry(server.clone()).or_default());
+        let _ = self.changes.send(server.clone());
+    }
+
+    /// Changes a server's state without telling anyone: for who is about to look at it himself.
+    pub fn note(&self, server: &ObjectKey, change: impl FnOnce(&mut ServerState)) {
+        change(lock(&self.states).entry(server.clone()).or_default());
+    }
+
+    /// A message went through: whatever held the server is over.
+    pub(super) fn delivered(&self, server: &ObjectKey) {
+        let held = lock(&self.states).get(server).is_some_and(|state| state.hold.is_some());
+        if held {
+            self.update(server, |state| state.hold = None);
+        }
+    }
+
+    /// The config is gone.
+    pub fn forget(&self, server: &ObjectKey) {
+        lock(&self.states).remove(server);
+        let _ = self.changes.send(server.clone());
+    }
+
+    /// Servers whose state changes from now on.
+    pub fn changes(&self) -> broadcast::Receiver<ObjectKey> {
+        self.changes.subscribe()
+    }
+}

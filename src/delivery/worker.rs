@@ -1,0 +1,261 @@
+//! A worker: one connection of an account, one session on it, one Notification after the other.
+
+use crate::api::Reason;
+use crate::delivery::account::Limiter;
+use crate::delivery::attempt::{Flow, Means, Run};
+use crate::delivery::journal::JournalHandle;
+use crate::delivery::lane::Lane;
+use crate::delivery::opening::Opened;
+use crate::delivery::results::Report;
+use crate::delivery::{Delivery, after};
+use crate::domain::object::Uid;
+use crate::domain::outbox::Item;
+use crate::domain::outcome::Outcome;
+use crate::domain::preparation::{self, Prepared};
+use crate::domain::reconciliation::{Next, decide};
+use crate::domain::server::Server;
+use crate::domain::verification::StageFailure;
+use futures::FutureExt;
+use jiff::Timestamp;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Wait before something that another process or the API server keeps from going on is looked at again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a worker has for its whole life.
+struct Desk<'a> {
+    lane: &'a Lane,
+    server: Arc<Server>,
+    limiter: Arc<Limiter>,
+    journal: JournalHandle,
+}
+
+impl Delivery {
+    /// Works on a lane until nothing is left to do for a while, the server changes, or the term ends.
+    pub(super) async fn work(self: &Arc<Self>, lane: &Lane, server: Arc<Server>) {
+        let account = server.account();
+        let desk = Desk { lane, limiter: self.accounts.of(&account), journal: self.journals.of(&account), server };
+        let connection = tokio::select! {
+            connection = desk.limiter.connection() => connection,
+            () = lane.closing.cancelled() => return,
+        };
+        let mut session = None;
+        while self.may_go_on(&desk) {
+            if let Some(held) = session.take() {
+                session = self.keep(&desk, held).await;
+            }
+            let Some(item) = self.next(&desk, session.is_some()).await else { break };
+            let mut opened = match session.take() {
+                Some(opened) => opened,
+                None => match self.open_for(&desk, &item).await {
+                    Some(opened) => opened,
+                    None => break,
+                },
+            };
+            match self.deliver(&desk, &mut opened, &item).await {
+                Flow::Continue => session = Some(opened),
+                Flow::Reopen => {}
+                Flow::Stop => {
+                    session = Some(opened);
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        () = lane.closing.cancelled() => {}
+                    }
+                }
+                Flow::Hold(failure) => {
+                    self.hold(&desk.server, (*failure).into());
+                    opened.session.quit().await;
+                    break;
+                }
+            }
+        }
+        if let Some(opened) = session {
+            opened.session.quit().await;
+        }
+        drop(connection);
+    }
+
+    /// Whether the lane is open for the server this worker was made for.
+    fn may_go_on(&self, desk: &Desk<'_>) -> bool {
+        !desk.lane.closing.is_cancelled() && self.usable(&desk.server.key).is_some_and(|server| Arc::ptr_eq(&server, &desk.server))
+    }
+
+    /// The session, if it is fit for another message; else says goodbye to it.
+    async fn keep(&self, desk: &Desk<'_>, mut opened: Opened) -> Option<Opened> {
+        let session = &mut opened.session;
+        let settings = &self.settings;
+        let current = self.servers.state(&desk.server.key).verification;
+        let same_credentials = current.is_some_and(|found| found.fingerprint == opened.fingerprint);
+        let fit = same_credentials
+            && session.usable()
+            && !session.has_ended()
+            && session.age() < settings.session_age
+            && session.messages() < settings.session_messages;
+        if fit {
+            return Some(opened);
+        }
+        opened.session.quit().await;
+        None
+    }
+
+    /// Waits for the next Notification, but not longer than an idle session may be kept.
+    async fn next(&self, desk: &Desk<'_>, has_session: bool) -> Option<Item> {
+        let mut news = desk.lane.news();
+        let patience = tokio::time::sleep(if has_session { self.settings.session_idle } else { Duration::ZERO });
+        tokio::pin!(patience);
+        loop {
+            tokio::select! {
+                () = desk.limiter.pace() => {}
+                () = desk.lane.closing.cancelled() => return None,
+            }
+            let now = Timestamp::now();
+            if let Some(until) = desk.limiter.exhausted_until(now) {
+                let message = "limits.recipientsPerDay is used up";
+                let failure = StageFailure::temporary(Reason::QuotaExceeded, message);
+                self.hold_until(&desk.server, failure, until);
+                return None;
+            }
+            if !self.may_go_on(desk) {
+                return None;
+            }
+            news.mark_unchanged();
+            let _permit = self.results.acquire().await.ok()?;
+            if let Some(item) = self.outbox().take(&desk.server.key, now) {
+                return Some(item);
+            }
+            if desk.limiter.is_wanted() {
+                return None;
+            }
+            let due = self.outbox().next_due(&desk.server.key);
+            let until_due = due.map_or(Duration::MAX, |due| due.duration_since(now).unsigned_abs());
+            let _idle = desk.lane.idle();
+            tokio::select! {
+                _ = news.changed() => {}
+                () = tokio::time::sleep(until_due.min(PAUSE)) => {}
+                () = desk.lane.closing.cancelled() => return None,
+                () = &mut patience => return None,
+            }
+        }
+    }
+
+    /// Opens a session for a Notification in hand; on failure puts that back as it was.
+    async fn open_for(&self, desk: &Desk<'_>, item: &Item) -> Option<Opened> {
+        let (verification, opened) = self.open(&desk.server).await;
+        match opened {
+            Some(opened) => Some(opened),
+            None => {
+                self.outbox().done(&item.uid, Some(item.due));
+                self.verified(&desk.server, verification);
+                None
+            }
+        }
+    }
+
+    /// Takes a Notification through: fresh copy, preparation, sending, result.
+    async fn deliver(self: &Arc<Self>, desk: &Desk<'_>, opened: &mut Opened, item: &Item) -> Flow {
+        let back = |wait| self.outbox().done(&item.uid, Some(after(Timestamp::now(), wait)));
+        let Ok(term) = desk.journal.hold().await else {
+            back(PAUSE);
+            return Flow::Stop;
+        };
+        if self.journals.is_in_doubt(&item.uid) {
+            back(PAUSE);
+            return Flow::Continue;
+        }
+        let notification = match self.cluster.notification(&item.key).await {
+            Ok(Some(found)) if Uid::of(&found).as_ref() == Some(&item.uid) => found,
+            Ok(_) => {
+                self.outbox().done(&item.uid, None);
+                return Flow::Continue;
+            }
+            Err(error) => {
+                tracing::debug!(notification = %item.key, %error, "not readable; put back");
+                back(PAUSE);
+                return Flow::Stop;
+            }
+        };
+        let now = Timestamp::now();
+        let prepared = {
+            let catalog = self.catalog();
+            let default = self.settings.default_server.as_ref();
+            match decide(&notification, &catalog, default, now).next {
+                Next::Queue(fresh) if fresh.lane == item.lane && fresh.due <= now => {
+                    preparation::prepare(&notification, &catalog, default, now).ok()
+                }
+                _ => None,
+            }
+        };
+        let Some(prepared) = prepared.filter(|prepared| Arc::ptr_eq(&prepared.server, &desk.server)) else {
+            // It is another case by now: the controller judges it afresh.
+            self.outbox().done(&item.uid, None);
+            self.review(item.key.clone());
+            return Flow::Continue;
+        };
+        let mut run = Run::new(item, &notification, term);
+        let mut means = Means {
+            session: &mut opened.session,
+            limiter: &desk.limiter,
+            journal: &desk.journal,
+            closing: &desk.lane.closing,
+        };
+        let sending = AssertUnwindSafe(self.send(&mut run, &prepared, &mut means)).catch_unwind().await;
+        let flow = sending.unwrap_or_else(|_| {
+            crashed(&mut run);
+            self.crashed(&item.uid);
+            Flow::Reopen
+        });
+        self.finish(desk, run, &prepared, matches!(flow, Flow::Continue));
+        flow
+    }
+
+    /// Hands the outcomes over to be stored, and lets claim and Notification go once they are.
+    fn finish(self: &Arc<Self>, desk: &Desk<'_>, run: Run<'_>, prepared: &Prepared<'_>, complete: bool) {
+        let Run { item, notification, began, claim, outcomes, locales, retry_after, .. } = run;
+        let journal = desk.journal.clone();
+        if outcomes.is_empty() {
+            if let Some(claim) = claim {
+                journal.remove(claim.id);
+            }
+            self.outbox().done(&item.uid, Some(item.due));
+            return;
+        }
+        // Cut short by the session or the server, the rest goes on at once and this was no attempt of theirs;
+        // but what was deferred or is in doubt waits its time.
+        let waits = |outcome: &Outcome| {
+            use crate::domain::outcome::Verdict::{Deferred, InDoubt};
+            matches!(outcome.verdict, Deferred | InDoubt)
+        };
+        let counts = complete || outcomes.iter().any(waits);
+        let report = Report {
+            key: item.key.clone(),
+            uid: item.uid.clone(),
+            notification: notification.clone(),
+            outcomes,
+            used: Some(prepared.used(locales)),
+            began,
+            retry_after,
+            counts,
+        };
+        let delivery = self.clone();
+        self.unfinished.spawn(async move {
+            let _under_way = delivery.results.clone().acquire_owned().await;
+            let uid = report.uid.clone();
+            let status = delivery.store(report).await;
+            if let Some(claim) = claim {
+                journal.remove(claim.id);
+            }
+            let next = status.filter(|status| !status.finished).and_then(|status| status.next_attempt_time);
+            delivery.outbox().done(&uid, next.map(|next| next.0));
+        });
+    }
+}
+
+/// The code that sent panicked: what was at DATA may have been taken.
+fn crashed(run: &mut Run<'_>) {
+    if let Some((address, message_id)) = run.at_data.take() {
+        let why = "the operator crashed while this was sent: it may or may not have been taken";
+        run.outcomes.push(Outcome::in_doubt(&address, Some(&message_id), why, Timestamp::now()));
+    }
+}

@@ -1,0 +1,187 @@
+//! What a message says: a subject and one or two bodies, checked so that any of them can be sent.
+//! Comes from a template or stands literally in a Notification; either way it ends up here.
+
+use crate::api::notification::Content;
+use crate::domain::problem::Problem;
+
+/// How many octets a body may have, rendered. Mail servers take 10 MB and more; a message without
+/// attachments of this size is a template that ran away.
+pub const MAX_BODY_OCTETS: usize = 1024 * 1024;
+
+/// How many characters a subject may have, rendered: the longest line of a mail (RFC 5322, 2.1.1).
+pub const MAX_SUBJECT_CHARS: usize = 998;
+
+/// How many tags HTML may have for text to be derived from it: the time that takes grows with the
+/// square of their nesting, and these take half a second at worst.
+const MAX_DERIVED_TAGS: usize = 10_000;
+
+/// Deriving text recurses with the nesting of the HTML.
+const DERIVING_STACK: usize = 64 * 1024 * 1024;
+
+/// How wide derived text is. RFC 5322 recommends at most 78 characters a line.
+const DERIVED_WIDTH: usize = 76;
+
+/// A message's subject and bodies: the subject is one line, there is at least one body, no text holds
+/// control characters other than tabs and line breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    subject: String,
+    text: Option<String>,
+    html: Option<String>,
+}
+
+/// Which text of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The subject line.
+    Subject,
+    /// The plain text body.
+    Text,
+    /// The HTML body.
+    HTML,
+}
+
+impl Part {
+    /// The name of the field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Subject => "subject",
+            Self::Text => "text",
+            Self::HTML => "html",
+        }
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a text cannot be sent, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ContentProblem {
+    /// Nothing but spaces.
+    #[error("is empty")]
+    EmptySubject,
+    /// A subject with a line break could otherwise become a header of its own.
+    #[error("has more than one line: a subject is a single line")]
+    SubjectLines,
+    /// See [`MAX_SUBJECT_CHARS`].
+    #[error("is longer than {MAX_SUBJECT_CHARS} characters")]
+    SubjectTooLong,
+    /// NUL, escape sequences and the like.
+    #[error("holds the control character U+{:04X}: remove it", u32::from(*.0))]
+    Control(char),
+    /// See [`MAX_BODY_OCTETS`].
+    #[error("is larger than {} KiB", MAX_BODY_OCTETS / 1024)]
+    TooLarge,
+    /// Neither text nor HTML.
+    #[error("is missing: set text, html or both, a message needs a body")]
+    NoBody,
+    /// The HTML is too intricate to derive text from it.
+    #[error("has more than {MAX_DERIVED_TAGS} tags, too many to derive the plain text from it: set text too")]
+    NotDerivable,
+}
+
+impl Rendered {
+    /// Checks texts that are to be sent as they are. Spaces and line breaks around the subject are
+    /// dropped, a missing text is derived from the HTML (0.5 ms for a usual message).
+    pub fn new(
+        subject: &str,
+        text: Option<String>,
+        html: Option<String>,
+    ) -> Result<Self, (Part, ContentProblem)> {
+        let subject = check_subject(subject).map_err(|problem| (Part::Subject, problem))?;
+        for (part, body) in [(Part::Text, &text), (Part::HTML, &html)] {
+            if let Some(body) = body {
+                check_body(body).map_err(|problem| (part, problem))?;
+            }
+        }
+        let text = match (text, &html) {
+            (None, None) => return Err((Part::Text, ContentProblem::NoBody)),
+            (None, Some(html)) => Some(derive_text(html).map_err(|problem| (Part::HTML, problem))?),
+            (text, _) => text,
+        };
+        Ok(Self { subject: subject.to_owned(), text, html })
+    }
+
+    /// The subject: one line, not empty.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The plain text, given or derived.
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    /// The HTML, if there is any.
+    pub fn html(&self) -> Option<&str> {
+        self.html.as_deref()
+    }
+}
+
+/// A Notification's `message.content`, which is sent as it stands. All its problems are returned.
+pub fn from_literal(content: &Content) -> Result<Rendered, Vec<Problem>> {
+    let Content { subject, text, html } = content;
+    let field = |part: Part| format!("message.content.{part}");
+    let bodies = [(Part::Text, text), (Part::HTML, html)];
+    let problems: Vec<_> = std::iter::once((Part::Subject, check_subject(subject).err()))
+        .chain(bodies.map(|(part, body)| (part, body.as_deref().and_then(|body| check_body(body).err()))))
+        .filter_map(|(part, problem)| Some(Problem::new(field(part), problem?.to_string())))
+        .collect();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Rendered::new(subject, text.clone(), html.clone())
+        .map_err(|(part, problem)| vec![Problem::new(field(part), problem.to_string())])
+}
+
+/// The first character that may not stand in any text of a mail: controls other than tab, CR and LF.
+pub(super) fn stray_control(text: &str) -> Option<char> {
+    text.chars().find(|c| c.is_control() && !matches!(c, '\t' | '\r' | '\n'))
+}
+
+fn check_subject(subject: &str) -> Result<&str, ContentProblem> {
+    let subject = subject.trim();
+    if subject.is_empty() {
+        return Err(ContentProblem::EmptySubject);
+    }
+    // Also the separators that only some programs take for the end of a line.
+    if subject.contains(['\r', '\n', '\u{85}', '\u{2028}', '\u{2029}']) {
+        return Err(ContentProblem::SubjectLines);
+    }
+    if let Some(control) = subject.chars().find(|c| c.is_control() && *c != '\t') {
+        return Err(ContentProblem::Control(control));
+    }
+    if subject.chars().count() > MAX_SUBJECT_CHARS {
+        return Err(ContentProblem::SubjectTooLong);
+    }
+    Ok(subject)
+}
+
+fn check_body(body: &str) -> Result<(), ContentProblem> {
+    if body.len() > MAX_BODY_OCTETS {
+        return Err(ContentProblem::TooLarge);
+    }
+    stray_control(body).map_or(Ok(()), |control| Err(ContentProblem::Control(control)))
+}
+
+/// Plain text for people whose mail program shows no HTML.
+fn derive_text(html: &str) -> Result<String, ContentProblem> {
+    if html.bytes().filter(|b| *b == b'<').count() > MAX_DERIVED_TAGS {
+        return Err(ContentProblem::NotDerivable);
+    }
+    let convert = || {
+        html2text::config::plain()
+            .no_table_borders()
+            .allow_width_overflow()
+            .string_from_read(html.as_bytes(), DERIVED_WIDTH)
+    };
+    let text = stacker::grow(DERIVING_STACK, convert).map_err(|_| ContentProblem::NotDerivable)?;
+    match stray_control(&text) {
+        Some(control) => Err(ContentProblem::Control(control)),
+        None => Ok(text),
+    }
+}

@@ -1,0 +1,238 @@
+//! The journal of an account: who may send for it, and what may be between a message and its
+//! answer. Lease and write-ahead log in one object, so that both change in one write.
+//!
+//! Invariant: **a recipient goes to DATA only when an entry naming it stands in the stored journal
+//! under our term.** Everything here is pure; [`crate::delivery`] does the writing. The property
+//! test below drives these very functions through crashes, pauses, lost answers and conflicts of
+//! two holders.
+
+use crate::api::notification::OnInDoubt;
+use crate::domain::object::Uid;
+use crate::domain::outcome::Outcome;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A holder that has not written for this long, by the clock of whoever looks, has lost the journal.
+pub const TAKEOVER_AFTER: Duration = Duration::from_secs(15);
+/// A stored claim is good for this long by the holder's own clock: less than [`TAKEOVER_AFTER`], so
+/// that a process that was paused does not wake up and send what another has taken over.
+pub const CLAIM_VALID_FOR: Duration = Duration::from_secs(10);
+/// A holder with work writes at least this often.
+pub const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// A holder without work lets go after this long, so that a hand-over waits for nobody.
+pub const RELEASE_AFTER: Duration = Duration::from_secs(30);
+
+/// What is stored, one object an account.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Journal {
+    /// The process that may send, by its identity; nobody when it let go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// Grows with each change of holder.
+    pub epoch: u64,
+    /// Grows with each write of one holder, so that it can tell whether a write whose answer was
+    /// lost has arrived.
+    pub write: u64,
+    /// When it was written, by the holder's clock. For people; nothing is decided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed: Option<Timestamp>,
+    /// What may be between a message and its answer.
+    #[serde(default)]
+    pub entries: BTreeMap<String, Entry>,
+}
+
+/// A claim: these recipients of this Notification may have been sent to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// Namespace of the Notification.
+    pub namespace: String,
+    /// Name of the Notification.
+    pub name: String,
+    /// The Notification itself, as opposed to a later one of the same name.
+    pub uid: Uid,
+    /// Recipients that may have gone to DATA.
+    pub claimed: BTreeSet<String>,
+    /// What became of recipients, as far as it is known and not yet in the status.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<Outcome>,
+}
+
+impl Entry {
+    /// Recipients claimed whose answer is not noted.
+    pub fn unanswered(&self) -> impl Iterator<Item = &String> {
+        let done: BTreeSet<&str> = self.done.iter().map(|outcome| outcome.address.as_str()).collect();
+        self.claimed.iter().filter(move |address| !done.contains(address.as_str()))
+    }
+}
+
+/// Whether a journal may be taken by `me`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Write this journal over what was read; once stored, `me` holds it.
+    Take(Journal),
+    /// Somebody else holds it and is alive as far as we know.
+    Held {
+        /// The holder.
+        by: String,
+    },
+}
+
+/// Judges what was read. `unchanged_for` is how long, by our own clock, the stored object has not
+/// changed; the times written in it are never compared with our clock.
+pub fn judge(stored: Option<&Journal>, me: &str, unchanged_for: Duration, now: Timestamp) -> Judgement {
+    let Some(stored) = stored else {
+        return Judgement::Take(Journal {
+            holder: Some(me.into()),
+            epoch: 1,
+            write: 1,
+            renewed: Some(now),
+            entries: BTreeMap::new(),
+        });
+    };
+    match &stored.holder {
+        Some(holder) if holder != me && unchanged_for < TAKEOVER_AFTER => Judgement::Held { by: holder.clone() },
+        _ => Judgement::Take(Journal {
+            holder: Some(me.into()),
+            epoch: stored.epoch + 1,
+            write: 1,
+            renewed: Some(now),
+            entries: stored.entries.clone(),
+        }),
+    }
+}
+
+/// What a read says about our last write.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The write is stored.
+    Stored,
+    /// It is not, but the journal is still ours: write again over what was read.
+    Behind,
+    /// The journal is gone: write it anew.
+    Absent,
+    /// Somebody else has it, or had it since: nothing more may be sent under our term.
+    Lost,
+}
+
+/// Compares the stored journal with our last write, after a conflict or a lost answer.
+pub fn standing(stored: Option<&Journal>, written: &Journal) -> Standing {
+    let Some(stored) = stored else { return Standing::Absent };
+    if stored.epoch != written.epoch || stored.holder != written.holder {
+        return Standing::Lost;
+    }
+    if stored.write >= written.write { Standing::Stored } else { Standing::Behind }
+}
+
+/// The journal in the hands of its holder: collects what sessions ask for, and says what to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    stored: Journal,
+    entries: BTreeMap<String, Entry>,
+    next_claim: u64,
+}
+
+impl Holding {
+    /// Starts a term with the journal that was just stored.
+    pub fn new(stored: Journal) -> Self {
+        Self { entries: stored.entries.clone(), stored, next_claim: 1 }
+    }
+
+    /// The epoch of this term.
+    pub fn epoch(&self) -> u64 {
+        self.stored.epoch
+    }
+
+    /// Adds an entry; it counts once a later write is stored. Returns the claim's id.
+    pub fn claim(&mut self, entry: Entry) -> String {
+        let id = format!("{}-{}", self.stored.epoch, self.next_claim);
+        self.next_claim += 1;
+        self.entries.insert(id.clone(), entry);
+        id
+    }
+
+    /// Notes what became of recipients of a claim, and claims further ones under the same id.
+    pub fn extend(&mut self, id: &str, done: impl IntoIterator<Item = Outcome>, claimed: BTreeSet<String>) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.done.extend(done);
+            entry.claimed.extend(claimed);
+        }
+    }
+
+    /// Drops a claim: its outcome is in the status, or nothing was sent.
+    pub fn remove(&mut self, id: &str) {
+        self.entries.remove(id);
+    }
+
+    /// Everything that stands in the journal or will with the next write.
+    pub fn entries(&self) -> &BTreeMap<String, Entry> {
+        &self.entries
+    }
+
+    /// Whether something stands to be written besides the renewal.
+    pub fn changed(&self) -> bool {
+        self.entries != self.stored.entries
+    }
+
+    /// What the next write contains.
+    pub fn next_write(&self, now: Timestamp) -> Journal {
+        Journal {
+            holder: self.stored.holder.clone(),
+            epoch: self.stored.epoch,
+            write: self.stored.write + 1,
+            renewed: Some(now),
+            entries: self.entries.clone(),
+        }
+    }
+
+    /// The last write of a term: nobody holds the journal any more. What is in flight stays.
+    pub fn release(&self, now: Timestamp) -> Journal {
+        Journal { holder: None, ..self.next_write(now) }
+    }
+
+    /// Takes note that a write is stored.
+    pub fn stored(&mut self, written: Journal) {
+        self.stored = written;
+    }
+}
+
+/// What is known of a Notification that an inherited entry names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its uid now.
+    pub uid: Uid,
+    /// Whether it is finished.
+    pub finished: bool,
+    /// Recipients whose state in the status is final.
+    pub settled: BTreeSet<String>,
+    /// Its policy.
+    pub policy: OnInDoubt,
+}
+
+/// What to do with an inherited entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovery {
+    /// Nothing is open: remove the entry.
+    Drop,
+    /// First bring this into the status, then remove the entry.
+    Store {
+        /// Outcomes that the last holder had noted.
+        done: Vec<Outcome>,
+        /// Recipients of which nobody knows whether the server accepted.
+        in_doubt: Vec<String>,
+    },
+}
+
+/// Judges an inherited entry against the Notification as it is now (`None`: gone).
+pub fn recover(entry: &Entry, found: Option<&Found>) -> Recovery {
+    let Some(found) = found.filter(|found| found.uid == entry.uid && !found.finished) else {
+        return Recovery::Drop;
+    };
+    let open = |address: &str| !found.settled.contains(address);
+    let done: Vec<_> = entry.done.iter().filter(|outcome| open(&outcome.address)).cloned().collect();
+    let in_doubt: Vec<_> = entry.unanswered().filter(|address| open(address)).cloned().collect();
+    if done.is_empty() && in_doubt.is_empty() { Recovery::Drop } else { Recovery::Store { done, in_doubt } }
+}

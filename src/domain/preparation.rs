@@ -1,0 +1,278 @@
+//! From a Notification to what is sent, or to what stands in the way: server, template, From and
+//! values are looked up and checked, in this order. Asked when a Notification is first seen, so that
+//! mistakes show at once, and again with a fresh copy when its turn comes.
+
+use crate::api::notification::{Notification, Recipient};
+use crate::api::shared::ObjectRef;
+use crate::api::{ConditionType, Reason};
+use crate::domain::access;
+use crate::domain::address::{EmailAddress, Mailbox, sender_permitted};
+use crate::domain::catalog::Catalog;
+use crate::domain::content::{self, Rendered};
+use crate::domain::ledger;
+use crate::domain::locale::Locale;
+use crate::domain::message::{self, Message};
+use crate::domain::object::{ObjectKey, Uid};
+use crate::domain::problem;
+use crate::domain::server::Server;
+use crate::domain::status::notification::Used;
+use crate::domain::template::{About, Template};
+use crate::domain::values::CheckedValues;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Something that keeps a Notification from being sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// `Resolved` or `Rendered`.
+    pub stage: ConditionType,
+    /// The word.
+    pub reason: Reason,
+    /// The sentence, with the way out.
+    pub message: String,
+    /// Whether the thing that is missing is likely to appear (an object not applied yet), as opposed to a
+    /// mistake that somebody has to mend. Either way the Notification goes out once it is mended.
+    pub passes_by_itself: bool,
+}
+
+impl Obstacle {
+    fn unresolved(reason: Reason, message: impl Into<String>) -> Self {
+        Self { stage: ConditionType::Resolved, reason, message: message.into(), passes_by_itself: false }
+    }
+
+    fn not_rendered(reason: Reason, message: impl Into<String>) -> Self {
+        Self { stage: ConditionType::Rendered, reason, message: message.into(), passes_by_itself: false }
+    }
+}
+
+/// A Notification that can be sent.
+#[derive(Debug, Clone)]
+pub struct Prepared<'a> {
+    /// Through what.
+    pub server: Arc<Server>,
+    /// To whom: the recipients that are still open.
+    pub recipients: Vec<&'a Recipient>,
+    notification: &'a Notification,
+    uid: Uid,
+    from: Mailbox,
+    reply_to: Option<EmailAddress>,
+    template: Option<Chosen>,
+    locale: Option<Locale>,
+    date: Timestamp,
+}
+
+/// The template of a Notification, with the values it is rendered with.
+#[derive(Debug, Clone)]
+struct Chosen {
+    key: ObjectKey,
+    generation: Option<i64>,
+    template: Template,
+    values: CheckedValues,
+}
+
+/// The server a Notification asks for, without regard to whether it exists.
+pub fn server_key(notification: &Notification, default: Option<&ObjectKey>, catalog: &Catalog) -> ObjectKey {
+    let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
+    if let Some(ObjectRef { name, namespace: other }) = &notification.spec.server_ref {
+        return ObjectKey::new(other.as_deref().unwrap_or(namespace), name);
+    }
+    let own = ObjectKey::new(namespace, "default");
+    match default {
+        Some(default) if !catalog.servers.contains_key(&own) => default.clone(),
+        _ => own,
+    }
+}
+
+/// The template a Notification asks for.
+pub fn template_key(notification: &Notification) -> Option<ObjectKey> {
+    let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
+    let reference = notification.spec.message.template_ref.as_ref()?;
+    Some(ObjectKey::new(reference.namespace.as_deref().unwrap_or(namespace), &reference.name))
+}
+
+/// Looks up and checks everything a Notification needs. `now` only stands in for a missing creation time.
+pub fn prepare<'a>(
+    notification: &'a Notification,
+    catalog: &Catalog,
+    default_server: Option<&ObjectKey>,
+    now: Timestamp,
+) -> Result<Prepared<'a>, Obstacle> {
+    let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
+    let uid = Uid::of(notification)
+        .ok_or_else(|| Obstacle::unresolved(Reason::Undecodable, "the object has no uid"))?;
+    let server = find_server(notification, catalog, default_server, namespace)?;
+    let template = find_template(notification, catalog, namespace)?;
+    let (from, reply_to) = sender(notification, &server)?;
+    let locale = locale("message.locale", notification.spec.message.locale.as_deref())?;
+    let prepared = Prepared {
+        recipients: ledger::open_recipients(notification),
+        notification,
+        uid,
+        from,
+        reply_to,
+        template,
+        locale,
+        date: ledger::window(notification, now).from,
+        server,
+    };
+    // Built once for the first recipient, so that what the checks do not show is found before the turn comes.
+    if let Some(first) = prepared.recipients.first() {
+        prepared.compose(first)?;
+    }
+    Ok(prepared)
+}
+
+fn find_server(
+    notification: &Notification,
+    catalog: &Catalog,
+    default_server: Option<&ObjectKey>,
+    namespace: &str,
+) -> Result<Arc<Server>, Obstacle> {
+    let key = server_key(notification, default_server, catalog);
+    let Some(known) = catalog.servers.get(&key) else {
+        let hint = match (&notification.spec.server_ref, default_server) {
+            (Some(_), _) => "create it, and this message goes out by itself".into(),
+            (None, Some(default)) => format!("create it, or the operator's default server {default}"),
+            (None, None) => "create it, or name another one in spec.serverRef".into(),
+        };
+        let message = format!("MailServerConfig {key} does not exist: {hint}");
+        return Err(Obstacle { passes_by_itself: true, ..Obstacle::unresolved(Reason::ServerNotFound, message) });
+    };
+    let server = known.as_ref().map_err(|problems| {
+        let message = format!("MailServerConfig {key} cannot be used: {}", problem::summary(problems));
+        Obstacle::unresolved(Reason::InvalidSpec, message)
+    })?;
+    if !access::permits(&server.access, &key.namespace, namespace, catalog.namespaces.get(namespace)) {
+        let message = access::remedy("MailServerConfig", &key.name, &key.namespace, namespace);
+        return Err(Obstacle::unresolved(Reason::ServerNotPermitted, message));
+    }
+    Ok(server.clone())
+}
+
+fn find_template(
+    notification: &Notification,
+    catalog: &Catalog,
+    namespace: &str,
+) -> Result<Option<Chosen>, Obstacle> {
+    let Some(key) = template_key(notification) else { return Ok(None) };
+    let Some(known) = catalog.templates.get(&key) else {
+        let message = format!("MessageTemplate {key} does not exist: create it, and this message goes out by itself");
+        return Err(Obstacle { passes_by_itself: true, ..Obstacle::unresolved(Reason::TemplateNotFound, message) });
+    };
+    if !access::permits(&known.access, &key.namespace, namespace, catalog.namespaces.get(namespace)) {
+        let message = access::remedy("MessageTemplate", &key.name, &key.namespace, namespace);
+        return Err(Obstacle::unresolved(Reason::TemplateNotPermitted, message));
+    }
+    let template = known.template.as_ref().map_err(|problems| {
+        let message = format!("MessageTemplate {key} cannot be used: {}", problem::summary(problems));
+        Obstacle::unresolved(Reason::TemplateInvalid, message)
+    })?;
+    // Values of every recipient against the variables, all mistakes at once.
+    let spec = &notification.spec;
+    let own: Vec<_> = spec.to.iter().map(|recipient| (recipient.address.as_str(), recipient.values.as_ref())).collect();
+    let values = template
+        .variables()
+        .check(spec.message.values.as_ref(), &own)
+        .map_err(|problems| Obstacle::not_rendered(Reason::InvalidValues, problem::summary(&problems)))?;
+    Ok(Some(Chosen { key, generation: known.generation, template: template.clone(), values }))
+}
+
+/// From and Reply-To, if the server permits them.
+fn sender(notification: &Notification, server: &Server) -> Result<(Mailbox, Option<EmailAddress>), Obstacle> {
+    let message = &notification.spec.message;
+    let invalid = |problem: String| Obstacle::not_rendered(Reason::InvalidMessage, problem);
+    let reply_to = match &message.reply_to {
+        None => server.reply_to.clone(),
+        Some(address) => {
+            Some(EmailAddress::parse(address).map_err(|problem| invalid(format!("message.replyTo: {problem}")))?)
+        }
+    };
+    let Some(from) = &message.from else { return Ok((server.sender.clone(), reply_to)) };
+    let from = Mailbox::parse(&from.address, from.display_name.as_deref())
+        .map_err(|(field, problem)| invalid(format!("message.from.{field}: {problem}")))?;
+    if sender_permitted(from.address(), server.sender.address(), &server.senders) {
+        return Ok((from, reply_to));
+    }
+    Err(Obstacle::unresolved(
+        Reason::FromNotPermitted,
+        format!(
+            "message.from: MailServerConfig {} does not permit {}: leave message.from out, or its owner adds the \
+             address (or *@{}) to access.senders",
+            server.key,
+            from.address(),
+            from.address().domain()
+        ),
+    ))
+}
+
+fn locale(field: &str, tag: Option<&str>) -> Result<Option<Locale>, Obstacle> {
+    tag.map(Locale::parse)
+        .transpose()
+        .map_err(|problem| Obstacle::not_rendered(Reason::InvalidMessage, format!("{field}: {problem}")))
+}
+
+/// A message for one recipient.
+#[derive(Debug)]
+pub struct Composed {
+    /// The bytes, the envelope and the Message-ID.
+    pub message: Message,
+    /// Language of the texts, for a template.
+    pub locale: Option<Locale>,
+}
+
+impl Prepared<'_> {
+    /// What the status says was used, with the languages that were.
+    pub fn used(&self, locales: impl IntoIterator<Item = Locale>) -> Used {
+        let locales: BTreeSet<String> = locales.into_iter().map(|locale| locale.as_str().to_owned()).collect();
+        Used {
+            server: Some(self.server.key.clone()),
+            template: self.template.as_ref().map(|chosen| (chosen.key.clone(), chosen.generation)),
+            locales: locales.into_iter().collect(),
+        }
+    }
+
+    /// Builds the message for one recipient. The same Notification gives the same bytes each time.
+    pub fn compose(&self, recipient: &Recipient) -> Result<Composed, Obstacle> {
+        let to = Mailbox::parse(&recipient.address, recipient.display_name.as_deref()).map_err(|(field, problem)| {
+            let message = format!("to[{}].{field}: {problem}", recipient.address);
+            Obstacle::not_rendered(Reason::InvalidMessage, message)
+        })?;
+        let (content, locale) = self.content(recipient, &to)?;
+        let message = message::build(&message::Parts {
+            from: &self.from,
+            reply_to: self.reply_to.as_ref(),
+            to: &to,
+            content: &content,
+            date: self.date,
+            uid: &self.uid.0,
+        });
+        Ok(Composed { message, locale })
+    }
+
+    fn content(&self, recipient: &Recipient, to: &Mailbox) -> Result<(Rendered, Option<Locale>), Obstacle> {
+        let spec = &self.notification.spec;
+        let Some(Chosen { key, template, values, .. }) = &self.template else {
+            let Some(content) = &spec.message.content else {
+                return Err(Obstacle::not_rendered(Reason::InvalidMessage, "message: set templateRef or content"));
+            };
+            let rendered = content::from_literal(content)
+                .map_err(|problems| Obstacle::not_rendered(Reason::InvalidMessage, problem::summary(&problems)))?;
+            return Ok((rendered, None));
+        };
+        let own = locale(&format!("to[{}].locale", recipient.address), recipient.locale.as_deref())?;
+        let metadata = &self.notification.metadata;
+        let about = About {
+            recipient: to,
+            sender: &self.from,
+            name: metadata.name.as_deref().unwrap_or_default(),
+            namespace: metadata.namespace.as_deref().unwrap_or_default(),
+        };
+        let wanted = own.as_ref().or(self.locale.as_ref());
+        let rendered = template.render(wanted, &values.of(&recipient.address), &about).map_err(|problem| {
+            let message = format!("MessageTemplate {key} for {}: {problem}", recipient.address);
+            Obstacle::not_rendered(Reason::RenderFailed, message)
+        })?;
+        Ok((rendered.content, Some(rendered.locale)))
+    }
+}

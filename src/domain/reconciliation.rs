@@ -1,0 +1,162 @@
+//! What to do with a Notification that was seen: report, queue, hold or remove. The whole of the
+//! controller's judgement; it reads nothing and writes nothing.
+
+use crate::api::notification::Notification;
+use crate::api::status::{NotificationStatus, Phase};
+use crate::api::{ConditionType, Reason, names};
+use crate::domain::catalog::Catalog;
+use crate::domain::ledger;
+use crate::domain::object::{ObjectKey, Uid};
+use crate::domain::outbox::Item;
+use crate::domain::preparation::{self, Obstacle};
+use crate::domain::status::notification as status;
+use jiff::Timestamp;
+
+/// What follows from looking at a Notification.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The status to write, if it differs from the present one.
+    pub report: Option<Box<NotificationStatus>>,
+    /// What becomes of the object.
+    pub next: Next,
+}
+
+/// What becomes of a Notification.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// It waits for its turn.
+    Queue(Item),
+    /// It cannot be sent as things are; looked at again when a server, template or namespace changes, or
+    /// when its time runs out.
+    Wait {
+        /// When its time runs out; `None` where only a person can decide.
+        until: Option<Timestamp>,
+    },
+    /// It is finished, and may be removed at this time, if ever.
+    Finished {
+        /// When `keepFor` has passed.
+        remove_at: Option<Timestamp>,
+    },
+}
+
+/// Judges a Notification as it is.
+pub fn decide(
+    notification: &Notification,
+    catalog: &Catalog,
+    default_server: Option<&ObjectKey>,
+    now: Timestamp,
+) -> Decision {
+    let old = notification.status.as_ref();
+    if old.is_some_and(|old| old.finished) {
+        return Decision { report: None, next: Next::Finished { remove_at: remove_at(notification) } };
+    }
+    let wait = |until| Next::Wait { until };
+    if needs_a_person(notification) {
+        return match resolution(notification) {
+            Some((word, true)) => report(notification, status::resolved_as_sent(notification, word, now), wait(None)),
+            Some((word, false)) => report(notification, status::resolved_as_resend(notification, word, now), wait(None)),
+            None if is_restored(notification) => {
+                report(notification, status::obstructed(notification, &restored(), now), wait(None))
+            }
+            None => Decision { report: None, next: wait(None) },
+        };
+    }
+    let window = ledger::window(notification, now);
+    if window.until <= now {
+        return report(notification, status::expired(notification, now), wait(None));
+    }
+    match preparation::prepare(notification, catalog, default_server, now) {
+        Err(obstacle) => {
+            report(notification, status::obstructed(notification, &obstacle, now), wait(Some(window.until)))
+        }
+        Ok(prepared) => {
+            let (Some(key), Some(uid)) = (ObjectKey::of(notification), Uid::of(notification)) else {
+                return Decision { report: None, next: wait(None) };
+            };
+            let lane = prepared.server.key.clone();
+            let item = Item { key, uid, lane, due: ledger::due(notification, now), expires: window.until };
+            let next = Next::Queue(item);
+            // Waiting costs no write, except to take back an obstacle that was reported.
+            if status::reports_obstacle(old) {
+                report(notification, status::unobstructed(notification, now), next)
+            } else {
+                Decision { report: None, next }
+            }
+        }
+    }
+}
+
+fn report(notification: &Notification, new: NotificationStatus, next: Next) -> Decision {
+    let news = notification.status.as_ref() != Some(&new);
+    Decision { report: news.then(|| Box::new(new)), next }
+}
+
+/// In doubt under `Hold`, or restored from a backup: only the annotation ends it.
+fn needs_a_person(notification: &Notification) -> bool {
+    notification.status.as_ref().is_some_and(|status| status.phase == Phase::InDoubt) || is_restored(notification)
+}
+
+/// Whether a backup tool brought the object back and nobody has decided about it. It may have been sent
+/// before the backup was taken, and its status, which would say so, is not restored.
+fn is_restored(notification: &Notification) -> bool {
+    let restored = notification.metadata.labels.iter().flatten().any(|(label, _)| label == names::VELERO_RESTORE);
+    let untouched = notification
+        .status
+        .as_ref()
+        .is_none_or(|status| status.attempts.is_none() && status.last_handled_resolve.is_none());
+    restored && untouched
+}
+
+fn restored() -> Obstacle {
+    Obstacle {
+        stage: ConditionType::Resolved,
+        reason: Reason::RestoredFromBackup,
+        message: "a backup tool restored this Notification, and it may have been sent before: annotate it with \
+                  mail-operator.dev/resolve=sent, or =resend to send it now"
+            .into(),
+        passes_by_itself: false,
+    }
+}
+
+/// The annotation's word if it was not obeyed yet, and whether it says `sent`. `sent` and `resend` may carry
+/// an ending (`resend-2`), so that the same decision can be made again.
+fn resolution(notification: &Notification) -> Option<(&str, bool)> {
+    let word = notification.metadata.annotations.as_ref()?.get(names::RESOLVE)?.as_str();
+    let handled = notification.status.as_ref().and_then(|status| status.last_handled_resolve.as_deref());
+    if handled == Some(word) || word.len() > 64 {
+        return None;
+    }
+    match word.split('-').next() {
+        Some("sent") => Some((word, true)),
+        Some("resend") => Some((word, false)),
+        _ => None,
+    }
+}
+
+/// Labels and annotations by which Flux, Argo CD and Helm know what they applied. Removed, such an object
+/// would be applied again, and the message sent again.
+const TRACKING: [&str; 7] = [
+    "kustomize.toolkit.fluxcd.io/name",
+    "helm.toolkit.fluxcd.io/name",
+    "argocd.argoproj.io/instance",
+    "argocd.argoproj.io/tracking-id",
+    "app.kubernetes.io/instance",
+    "meta.helm.sh/release-name",
+    "app.kubernetes.io/managed-by",
+];
+
+/// When a finished Notification may be removed; `None`: never.
+pub fn remove_at(notification: &Notification) -> Option<Timestamp> {
+    let metadata = &notification.metadata;
+    let tracked = |key: &str, value: &str| {
+        // Anything may carry managed-by; only Helm's means that it comes back.
+        TRACKING.contains(&key) && (key != "app.kubernetes.io/managed-by" || value == "Helm")
+    };
+    let marks = metadata.labels.iter().flatten().chain(metadata.annotations.iter().flatten());
+    if marks.into_iter().any(|(key, value)| tracked(key, value)) {
+        return None;
+    }
+    let keep_for = crate::api::shared::DurationText(notification.spec.delivery.keep_for.clone()).parse()?;
+    let finished = notification.status.as_ref()?.completion_time.as_ref()?.0;
+    finished.checked_add(keep_for).ok()
+}

@@ -1,0 +1,275 @@
+//! The status of a Notification, for each thing that can happen to it.
+
+use crate::api::notification::Notification;
+use crate::api::status::{NotificationStatus, Phase, ServerUsed, TemplateUsed};
+use crate::api::{ConditionType, Reason};
+use crate::domain::ledger;
+use crate::domain::object::ObjectKey;
+use crate::domain::outcome::Outcome;
+use crate::domain::preparation::Obstacle;
+use crate::domain::status::conditions::{Conditions, State, find};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// What an attempt used, for the status.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Used {
+    /// The MailServerConfig.
+    pub server: Option<ObjectKey>,
+    /// The template with its generation.
+    pub template: Option<(ObjectKey, Option<i64>)>,
+    /// Languages used.
+    pub locales: Vec<String>,
+}
+
+/// The news of an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt<'a> {
+    /// What became of recipients.
+    pub outcomes: &'a [Outcome],
+    /// What was used; `None` where it is not known (recovery after a crash).
+    pub used: Option<&'a Used>,
+    /// When the first recipient was tried.
+    pub began: Timestamp,
+    /// When those that are left are due again.
+    pub next: Timestamp,
+    /// Whether it counts as an attempt: it does not when it only stores what an earlier process had noted.
+    pub counts: bool,
+}
+
+/// After an attempt, or a part of one.
+pub fn attempted(notification: &Notification, attempt: &Attempt<'_>, now: Timestamp) -> NotificationStatus {
+    let mut status = notification.status.clone().unwrap_or_default();
+    status.recipients = ledger::record(notification, attempt.outcomes);
+    status.start_time.get_or_insert(Time(attempt.began));
+    if attempt.counts {
+        status.attempts = Some(status.attempts.unwrap_or_default().saturating_add(1));
+    }
+    if let Some(Used { server, template, locales }) = attempt.used {
+        status.server = server
+            .as_ref()
+            .map(|key| ServerUsed { name: key.name.to_string(), namespace: key.namespace.to_string() });
+        status.template = template.as_ref().map(|(key, generation)| TemplateUsed {
+            source: key.to_string(),
+            generation: *generation,
+            locale: (!locales.is_empty()).then(|| locales.join(",")),
+        });
+    }
+    status.next_attempt_time = Some(Time(attempt.next));
+    let expired = ledger::window(notification, now).until <= now;
+    concluded(notification, status, expired, now)
+}
+
+/// Its time has run out.
+pub fn expired(notification: &Notification, now: Timestamp) -> NotificationStatus {
+    concluded(notification, notification.status.clone().unwrap_or_default(), true, now)
+}
+
+/// A person said that what is in doubt, or was restored from a backup, has been sent.
+pub fn resolved_as_sent(notification: &Notification, word: &str, now: Timestamp) -> NotificationStatus {
+    use crate::api::status::RecipientState::{Accepted, InDoubt, Pending, Refused};
+    let mut status = notification.status.clone().unwrap_or_default();
+    let restored = status.recipients.is_empty();
+    let mut recipients = ledger::record(notification, &[]);
+    if restored {
+        recipients = notification
+            .spec
+            .to
+            .iter()
+            .map(|to| crate::api::status::RecipientStatus {
+                address: to.address.clone(),
+                state: InDoubt,
+                message_id: None,
+                code: None,
+                enhanced_code: None,
+                reason: None,
+                message: None,
+                time: None,
+            })
+            .collect();
+    }
+    for recipient in &mut recipients {
+        match recipient.state {
+            InDoubt => {
+                recipient.state = Accepted;
+                recipient.reason = Some(Reason::ResolvedAsSent.as_str().into());
+                recipient.message = Some("marked as sent by a person".into());
+                recipient.time = Some(Time(now));
+            }
+            Accepted | Pending | Refused => {}
+        }
+    }
+    status.recipients = recipients;
+    status.last_handled_resolve = Some(word.into());
+    let expired = ledger::window(notification, now).until <= now;
+    concluded(notification, status, expired, now)
+}
+
+/// A person said that what is in doubt, or was restored from a backup, is to be sent again.
+pub fn resolved_as_resend(notification: &Notification, word: &str, now: Timestamp) -> NotificationStatus {
+    use crate::api::status::RecipientState::{InDoubt, Pending};
+    let mut status = notification.status.clone().unwrap_or_default();
+    for recipient in status.recipients.iter_mut().filter(|recipient| recipient.state == InDoubt) {
+        recipient.state = Pending;
+        recipient.message = Some("to be sent again, as a person decided".into());
+    }
+    status.last_handled_resolve = Some(word.into());
+    status.next_attempt_time = None;
+    let expired = ledger::window(notification, now).until <= now;
+    concluded(notification, status, expired, now)
+}
+
+/// It cannot be sent as things are.
+pub fn obstructed(notification: &Notification, obstacle: &Obstacle, now: Timestamp) -> NotificationStatus {
+    use ConditionType::{Ready, Reconciling, Rendered, Resolved, Sent, Stalled};
+    let old = notification.status.clone().unwrap_or_default();
+    let generation = notification.metadata.generation;
+    let mut conditions = Conditions::new(&old.conditions, generation, now);
+    let Obstacle { stage, reason, message, passes_by_itself } = obstacle;
+    // Ready is False rather than Unknown: it is known that this does not work now.
+    conditions.set(Ready, State::False, *reason, message);
+    if *stage == Rendered {
+        conditions.set(Resolved, State::True, Reason::Succeeded, "server and template found and permitted");
+    }
+    conditions.set(*stage, State::False, *reason, message);
+    conditions.set(Sent, State::False, *reason, "not sent yet");
+    if *passes_by_itself {
+        conditions.set(Reconciling, State::True, *reason, message);
+    } else {
+        conditions.set(Stalled, State::True, *reason, message);
+    }
+    NotificationStatus {
+        conditions: conditions.finish(),
+        observed_generation: generation,
+        accepted: Some(fraction(notification, &old)),
+        ..old
+    }
+}
+
+/// An obstacle that was reported is gone, and the message waits to be sent.
+pub fn unobstructed(notification: &Notification, now: Timestamp) -> NotificationStatus {
+    concluded(notification, notification.status.clone().unwrap_or_default(), false, now)
+}
+
+/// Whether the status reports an obstacle, so that its end is worth a write.
+pub fn reports_obstacle(status: Option<&NotificationStatus>) -> bool {
+    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    [ConditionType::Resolved, ConditionType::Rendered]
+        .into_iter()
+        .any(|type_| find(conditions, type_).is_some_and(|condition| condition.status == "False"))
+}
+
+fn fraction(notification: &Notification, status: &NotificationStatus) -> String {
+    let summary = ledger::summarise(notification, &status.recipients);
+    format!("{}/{}", summary.accepted, summary.total)
+}
+
+/// Fills in phase, counts and conditions from the recipients.
+fn concluded(
+    notification: &Notification,
+    mut status: NotificationStatus,
+    expired: bool,
+    now: Timestamp,
+) -> NotificationStatus {
+    let summary = ledger::summarise(notification, &status.recipients);
+    let (phase, finished) = ledger::conclude(&summary, notification.spec.delivery.on_in_doubt, expired);
+    status.phase = phase;
+    status.finished = finished;
+    status.observed_generation = notification.metadata.generation;
+    status.accepted = Some(format!("{}/{}", summary.accepted, summary.total));
+    if finished || phase == Phase::InDoubt {
+        status.next_attempt_time = None;
+    }
+    if finished {
+        status.completion_time.get_or_insert(Time(now));
+    }
+    let (reason, message) = explain(&status, &summary, phase);
+    let mut conditions = Conditions::new(&status.conditions, notification.metadata.generation, now);
+    conclude_conditions(&mut conditions, &status, &summary, reason, &message);
+    status.conditions = conditions.finish();
+    status.summary = Some(summary);
+    status
+}
+
+fn conclude_conditions(
+    conditions: &mut Conditions<'_>,
+    status: &NotificationStatus,
+    summary: &crate::api::status::Summary,
+    reason: Reason,
+    message: &str,
+) {
+    use ConditionType::{InDoubt, Ready, Reconciling, Rendered, Resolved, Sent, Stalled};
+    let state = match status.phase {
+        Phase::Sent => State::True,
+        Phase::Pending => State::Unknown,
+        Phase::PartiallySent | Phase::Failed | Phase::InDoubt | Phase::Expired => State::False,
+    };
+    conditions.set(Ready, state, reason, message);
+    if status.attempts.is_some() {
+        conditions.set(Resolved, State::True, Reason::Succeeded, "server and template found and permitted");
+        conditions.set(Rendered, State::True, Reason::Succeeded, "the message was built");
+    } else if status.phase == Phase::Expired {
+        conditions.keep(Resolved);
+        conditions.keep(Rendered);
+    }
+    conditions.set(Sent, state, reason, message);
+    match status.phase {
+        Phase::Sent => {}
+        Phase::Pending => conditions.set(Reconciling, State::True, reason, message),
+        Phase::PartiallySent | Phase::Failed | Phase::InDoubt | Phase::Expired => {
+            conditions.set(Stalled, State::True, reason, message);
+        }
+    }
+    if summary.in_doubt > 0 {
+        let message = format!(
+            "the answer of the mail server was lost for {} recipients: they may or may not have got the message",
+            summary.in_doubt
+        );
+        conditions.set(InDoubt, State::True, Reason::AnswerLost, message);
+    }
+}
+
+/// The reason and the sentence for `Ready` and `Sent`.
+fn explain(status: &NotificationStatus, summary: &crate::api::status::Summary, phase: Phase) -> (Reason, String) {
+    let crate::api::status::Summary { total, accepted, refused, pending, in_doubt } = *summary;
+    let first = |state| {
+        let found = status.recipients.iter().find(|recipient| recipient.state == state && recipient.message.is_some());
+        found.map(|found| (found.reason.as_deref().and_then(Reason::parse), found.message.clone().unwrap_or_default()))
+    };
+    use crate::api::status::RecipientState::{Pending, Refused};
+    match phase {
+        Phase::Sent => (Reason::Accepted, format!("accepted by the mail server for {accepted} of {total} recipients")),
+        Phase::PartiallySent => {
+            let why = first(Refused).map(|(_, message)| format!(": {message}")).unwrap_or_default();
+            let open = pending + in_doubt;
+            let rest = if open > 0 { format!(", {open} ran out of time") } else { String::new() };
+            (Reason::PartiallyAccepted, format!("{accepted} of {total} recipients accepted, {refused} refused{rest}{why}"))
+        }
+        Phase::Failed => match first(Refused) {
+            Some((Some(reason), message)) if total == 1 => (reason, message),
+            Some((_, message)) => (Reason::AllRefused, format!("all {total} recipients were refused: {message}")),
+            None => (Reason::AllRefused, format!("all {total} recipients were refused")),
+        },
+        Phase::InDoubt => (
+            Reason::AnswerLost,
+            format!(
+                "the answer of the mail server was lost for {in_doubt} of {total} recipients, and onInDoubt is Hold: look \
+                 at the mail server's log for the messageID, then annotate with mail-operator.dev/resolve=sent or =resend \
+                 (a value that was used before needs an ending, such as resend-2)"
+            ),
+        ),
+        Phase::Expired => {
+            let last = first(Pending).map(|(_, message)| message).or_else(|| {
+                let ready = find(&status.conditions, ConditionType::Ready)?;
+                (ready.status == "False").then(|| ready.message.clone())
+            });
+            let why = last.map_or_else(|| "the mail server was not ready in time".into(), |last| format!("last: {last}"));
+            (Reason::DeadlineExceeded, format!("not sent within delivery.expireAfter; {why}"))
+        }
+        Phase::Pending => match first(Pending) {
+            Some((reason, message)) => (reason.unwrap_or(Reason::Retrying), format!("will be tried again: {message}")),
+            None if in_doubt > 0 => (Reason::AnswerLost, "will be sent again: the answer of the mail server was lost".into()),
+            None => (Reason::WaitingForServer, "waiting to be sent".into()),
+        },
+    }
+}

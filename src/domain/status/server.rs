@@ -1,0 +1,168 @@
+//! The status of a MailServerConfig.
+
+use crate::api::mail_server_config::{MailServerConfigStatus, ServerFacts, TlsMode};
+use crate::api::{ConditionType, Reason};
+use crate::domain::exchange_online;
+use crate::domain::failure::Permanence;
+use crate::domain::problem::{self, Problem};
+use crate::domain::server::{Login, Server};
+use crate::domain::status::conditions::{Conditions, State};
+use crate::domain::verification::{STAGES, StageFailure, Verification};
+use jiff::{Timestamp, ToSpan};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// `CredentialExpiring` warns this many days ahead.
+const WARN_DAYS: i64 = 30;
+
+/// What is known of a server besides its spec.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Findings<'a> {
+    /// The last way through the stages, if it speaks about the spec as it is now.
+    pub verification: Option<&'a Verification>,
+    /// Why sending is held although the server can be logged in to, and until when.
+    pub hold: Option<(&'a StageFailure, Timestamp)>,
+    /// The annotation that was obeyed.
+    pub handled_request: Option<&'a str>,
+}
+
+/// The new status.
+pub fn render(
+    old: Option<&MailServerConfigStatus>,
+    server: &Result<Server, Vec<Problem>>,
+    generation: Option<i64>,
+    findings: Findings<'_>,
+    now: Timestamp,
+) -> MailServerConfigStatus {
+    let old_conditions = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
+    let conditions = Conditions::new(old_conditions, generation, now);
+    let mut status = match server {
+        Err(problems) => invalid(conditions, problems),
+        Ok(server) => valid(conditions, server, findings, now),
+    };
+    status.observed_generation = generation;
+    let handled = findings.handled_request.map(Into::into);
+    status.last_handled_verify_request = handled.or_else(|| old?.last_handled_verify_request.clone());
+    status
+}
+
+fn invalid(mut conditions: Conditions<'_>, problems: &[Problem]) -> MailServerConfigStatus {
+    let message = problem::summary(problems);
+    conditions.set(ConditionType::Ready, State::False, Reason::InvalidSpec, &message);
+    conditions.set(ConditionType::Stalled, State::True, Reason::InvalidSpec, &message);
+    MailServerConfigStatus { conditions: conditions.finish(), ..Default::default() }
+}
+
+fn valid(
+    mut conditions: Conditions<'_>,
+    server: &Server,
+    findings: Findings<'_>,
+    now: Timestamp,
+) -> MailServerConfigStatus {
+    let verification = findings.verification;
+    summary(&mut conditions, server, findings);
+    stages(&mut conditions, server, verification);
+    warnings(&mut conditions, server, verification, now);
+    let facts = verification.and_then(|verification| verification.server.clone());
+    MailServerConfigStatus {
+        conditions: conditions.finish(),
+        auth: Some(server.login.kind().into()),
+        last_verification_time: verification.map(|verification| Time(verification.at)),
+        server: Some(ServerFacts { host: server.host_and_port(), ..facts.unwrap_or_default() }),
+        tls: verification.and_then(|verification| verification.tls.clone()),
+        token: verification.and_then(|verification| verification.token.clone()),
+        ..Default::default()
+    }
+}
+
+/// `Ready`, and beside it at most one of `Reconciling` and `Stalled`, as kstatus reads them.
+fn summary(conditions: &mut Conditions<'_>, server: &Server, findings: Findings<'_>) {
+    use ConditionType::{Ready, Reconciling, Stalled};
+    if server.suspended {
+        let message = "spec.suspend is true: neither verified nor used; mail waits";
+        return conditions.set(Ready, State::False, Reason::Suspended, message);
+    }
+    let Some(verification) = findings.verification else {
+        conditions.set(Ready, State::Unknown, Reason::Verifying, "being verified");
+        return conditions.set(Reconciling, State::True, Reason::Verifying, "being verified");
+    };
+    if let Some((stage, failure)) = &verification.failed {
+        conditions.set(Ready, State::False, failure.reason, &failure.message);
+        return match failure.permanence {
+            Permanence::Temporary => {
+                let message = format!("{} failed; trying again", stage.as_str());
+                conditions.set(Reconciling, State::True, failure.reason, message);
+            }
+            Permanence::UntilChanged | Permanence::Permanent => {
+                let message = format!("{} failed; waiting for a change of this object or its Secret", stage.as_str());
+                conditions.set(Stalled, State::True, failure.reason, message);
+            }
+        };
+    }
+    if let Some((failure, until)) = findings.hold {
+        let message = format!("sending is held until {until:.0}: {}", failure.message);
+        conditions.set(Ready, State::False, failure.reason, &message);
+        return conditions.set(Reconciling, State::True, failure.reason, message);
+    }
+    let login = match server.login.username() {
+        None => "no login".to_owned(),
+        Some(username) => format!("logged in as {username}"),
+    };
+    conditions.set(Ready, State::True, Reason::Verified, format!("{} takes mail ({login})", server.host_and_port()));
+}
+
+fn stages(conditions: &mut Conditions<'_>, server: &Server, verification: Option<&Verification>) {
+    let mut failed_before = None;
+    for stage in STAGES {
+        if stage == ConditionType::TokenAcquired && !matches!(server.login, Login::OAuth2(_)) {
+            continue;
+        }
+        let passed = verification.and_then(|found| found.passed.iter().find(|(passed, ..)| *passed == stage));
+        let failed = verification.and_then(|found| found.failed.as_ref()).filter(|(failed, _)| *failed == stage);
+        if let Some((_, failure)) = failed {
+            failed_before = Some(stage);
+            conditions.set(stage, State::False, failure.reason, &failure.message);
+        } else if let Some((_, reason, message)) = passed {
+            // Without TLS the stage is passed over, and "secured" would be a lie.
+            let state = if *reason == Reason::TLSDisabled { State::False } else { State::True };
+            conditions.set(stage, state, *reason, message);
+        } else {
+            let message = match failed_before {
+                Some(before) => format!("not tried, because {} failed", before.as_str()),
+                None => "not tried yet".into(),
+            };
+            conditions.set(stage, State::Unknown, Reason::Pending, message);
+        }
+    }
+}
+
+fn warnings(conditions: &mut Conditions<'_>, server: &Server, verification: Option<&Verification>, now: Timestamp) {
+    if let Some((ends, what)) = verification.and_then(|found| found.expires.as_ref()) {
+        let soon = now.checked_add((WARN_DAYS * 24).hours()).is_ok_and(|soon| *ends <= soon);
+        let day = ends.strftime("%Y-%m-%d");
+        if *ends <= now {
+            let message = format!("{what} ended on {day}: replace it");
+            conditions.set(ConditionType::CredentialExpiring, State::True, Reason::Expired, message);
+        } else if soon {
+            let message = format!("{what} ends on {day}: replace it before");
+            conditions.set(ConditionType::CredentialExpiring, State::True, Reason::ExpiresSoon, message);
+        }
+    }
+    if let Login::Password { .. } = server.login {
+        if exchange_online::is_exchange_online_host(&server.host) {
+            let message =
+                format!("{}; use auth.exchangeOnline instead", exchange_online::BASIC_AUTH_RETIREMENT);
+            let reason = Reason::ExchangeOnlineBasicAuth;
+            conditions.set(ConditionType::BasicAuthRetiring, State::True, reason, message);
+        }
+        if server.tls.mode == TlsMode::Disabled {
+            let message = "the password travels unencrypted: anyone on the way can read it; set tls.mode to StartTLS or Implicit";
+            conditions.set(ConditionType::PlaintextAuth, State::True, Reason::PasswordUnencrypted, message);
+        }
+    }
+}
+
+/// Whether `Ready` went from one state to another, which is worth an Event.
+pub fn ready_changed(old: &[Condition], new: &[Condition]) -> bool {
+    let ready = |list| crate::domain::status::conditions::find(list, ConditionType::Ready).map(|ready| (&ready.status, &ready.reason));
+    ready(old) != ready(new)
+}

@@ -1,0 +1,135 @@
+//! What is wrong with a template, where, and what would be right: the sentences people read when a
+//! text does not work.
+
+use super::engine;
+use crate::api::Reason;
+use crate::domain::content::{ContentProblem, Part};
+use crate::domain::locale::Locale;
+use crate::domain::problem::{Problem, printable};
+use minijinja::{Error, ErrorKind};
+use std::fmt;
+
+/// A mistake in a template, or one that shows only with certain values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateProblem {
+    /// `SyntaxError`, `UndeclaredVariable`, `ExampleFailed` or `InvalidSpec` when compiling;
+    /// `RenderFailed` when rendering.
+    pub reason: Reason,
+    /// Where it is.
+    pub place: Place,
+    /// What is wrong and what would be right; lower case, without a full stop or control characters.
+    pub message: String,
+}
+
+/// Where in a template a mistake is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a text.
+    Text {
+        /// The language of the text.
+        locale: Locale,
+        /// Which of its texts.
+        part: Part,
+        /// Line and column, from 1, the column in characters; absent where it is the text as a whole.
+        position: Option<(usize, usize)>,
+    },
+    /// In a field of the spec, such as `variables[name].example`.
+    Field(String),
+}
+
+impl TemplateProblem {
+    pub(super) fn new(reason: Reason, place: Place, message: impl AsRef<str>) -> Self {
+        Self { reason, place, message: printable(message.as_ref(), 500) }
+    }
+
+    pub(super) fn field(reason: Reason, problem: Problem) -> Self {
+        Self { reason, place: Place::Field(problem.field), message: problem.message }
+    }
+
+    pub(super) fn in_text(
+        reason: Reason,
+        locale: &Locale,
+        part: Part,
+        position: Option<(usize, usize)>,
+        message: impl AsRef<str>,
+    ) -> Self {
+        Self::new(reason, Place::Text { locale: locale.clone(), part, position }, message)
+    }
+
+    /// What the engine says about a text that does not parse.
+    pub(super) fn syntax(locale: &Locale, part: Part, source: &str, error: &Error) -> Self {
+        let message = syntax_message(error.detail().unwrap_or("does not parse"));
+        Self::in_text(Reason::SyntaxError, locale, part, position(source, error), message)
+    }
+
+    /// What the engine says about a text that does not render.
+    pub(super) fn rendering(locale: &Locale, part: Part, error: &Error) -> Self {
+        let position = position(error.template_source().unwrap_or_default(), error);
+        Self::in_text(Reason::RenderFailed, locale, part, position, render_message(error))
+    }
+
+    /// A rendered text that cannot be sent; `values` are those to look at.
+    pub(super) fn content(locale: &Locale, part: Part, problem: &ContentProblem, values: &[String]) -> Self {
+        let message = match (problem, values) {
+            (ContentProblem::SubjectLines, [name, ..]) => format!(
+                "has more than one line, since the value of {} holds a line break: remove it there, or write {{{{ {name} | lines | join(\" \") }}}}",
+                values.join(", ")
+            ),
+            _ => format!("once rendered {problem}"),
+        };
+        Self::in_text(Reason::RenderFailed, locale, part, None, message)
+    }
+}
+
+fn position(source: &str, error: &Error) -> Option<(usize, usize)> {
+    match error.range() {
+        Some(range) if range.start <= source.len() => Some(engine::position(source, range.start)),
+        _ => error.line().map(|line| (line, 1)),
+    }
+}
+
+fn syntax_message(detail: &str) -> String {
+    let elsewhere = ["include", "import", "from", "extends", "block"];
+    match detail.strip_prefix("unknown statement ") {
+        Some(statement) if elsewhere.contains(&statement) => {
+            format!("{statement} does not exist here: a template is complete in itself")
+        }
+        _ => detail.to_owned(),
+    }
+}
+
+fn render_message(error: &Error) -> String {
+    let detail = error.detail().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::OutOfFuel => {
+            format!("takes more than {} steps: shorten its loops", engine::FUEL)
+        }
+        ErrorKind::UndefinedError if detail.is_empty() => "uses something undefined".into(),
+        ErrorKind::UndefinedError => {
+            format!("{detail}: ask for it first, as in {{% if name.member is defined %}}, or always give it")
+        }
+        ErrorKind::UnknownFilter | ErrorKind::UnknownTest => {
+            format!("{detail}: those of Jinja that MiniJinja has can be used")
+        }
+        kind if detail.is_empty() => kind.to_string(),
+        kind => format!("{kind}: {detail}"),
+    }
+}
+
+impl fmt::Display for TemplateProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text { locale, part, position: Some((line, column)) } => {
+                write!(f, "{locale} {part}, line {line}, column {column}")
+            }
+            Self::Text { locale, part, position: None } => write!(f, "{locale} {part}"),
+            Self::Field(field) => f.write_str(field),
+        }
+    }
+}

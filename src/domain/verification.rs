@@ -1,0 +1,124 @@
+//! What a verification of a mail server found, stage by stage. A session that a worker opens goes
+//! through the same stages and leaves the same record, so there is one truth about a server.
+
+use crate::api::mail_server_config::{ServerFacts, TlsFacts, TokenFacts};
+use crate::api::{ConditionType, Reason};
+use crate::domain::failure::{Failure, Permanence, Phase, Reply, Scope};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// The stages in their order. `TokenAcquired` is left out for servers without OAuth2.
+pub const STAGES: [ConditionType; 6] = [
+    ConditionType::CredentialsResolved,
+    ConditionType::NameResolved,
+    ConditionType::Connected,
+    ConditionType::Secured,
+    ConditionType::TokenAcquired,
+    ConditionType::Authenticated,
+];
+
+/// The record of one way through the stages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verification {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Generation of the spec it speaks about.
+    pub generation: i64,
+    /// Versions of the Secrets and bundles it used.
+    pub fingerprint: String,
+    /// Stages passed, with a sentence each.
+    pub passed: Vec<(ConditionType, Reason, String)>,
+    /// The stage that failed, if one did.
+    pub failed: Option<(ConditionType, StageFailure)>,
+    /// What the server said of itself.
+    pub server: Option<ServerFacts>,
+    /// The encrypted connection.
+    pub tls: Option<TlsFacts>,
+    /// The token.
+    pub token: Option<TokenFacts>,
+    /// When a credential ends, and which.
+    pub expires: Option<(Timestamp, String)>,
+}
+
+/// Why a stage failed, and what can be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct StageFailure {
+    /// The word for the condition.
+    pub reason: Reason,
+    /// A sentence for an administrator.
+    pub message: String,
+    /// Whether trying again can help.
+    pub permanence: Permanence,
+    /// Not before this has passed.
+    pub retry_after: Option<Duration>,
+    /// The step of the session.
+    pub phase: Phase,
+    /// The server's answer, if it was one.
+    pub reply: Option<Reply>,
+}
+
+impl StageFailure {
+    /// One that only a change of spec or Secret can mend.
+    pub fn until_changed(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            permanence: Permanence::UntilChanged,
+            retry_after: None,
+            phase: Phase::Resolve,
+            reply: None,
+        }
+    }
+
+    /// One that may pass by itself.
+    pub fn temporary(reason: Reason, message: impl Into<String>) -> Self {
+        Self { permanence: Permanence::Temporary, ..Self::until_changed(reason, message) }
+    }
+}
+
+impl From<Failure> for StageFailure {
+    fn from(failure: Failure) -> Self {
+        let Failure { scope: _, permanence, reason, phase, reply, detail, retry_after } = failure;
+        Self { reason, message: detail, permanence, retry_after, phase, reply }
+    }
+}
+
+impl From<StageFailure> for Failure {
+    fn from(failure: StageFailure) -> Self {
+        let StageFailure { reason, message, permanence, retry_after, phase, reply } = failure;
+        Self { scope: Scope::Server, permanence, reason, phase, reply, detail: message, retry_after }
+    }
+}
+
+impl Verification {
+    /// An empty record.
+    pub fn begin(generation: i64, now: Timestamp) -> Self {
+        Self {
+            at: now,
+            generation,
+            fingerprint: String::new(),
+            passed: Vec::new(),
+            failed: None,
+            server: None,
+            tls: None,
+            token: None,
+            expires: None,
+        }
+    }
+
+    /// Notes a stage as passed.
+    pub fn pass(&mut self, stage: ConditionType, reason: Reason, message: impl Into<String>) {
+        self.passed.push((stage, reason, message.into()));
+    }
+
+    /// Notes a stage as failed; nothing after it was tried.
+    pub fn fail(&mut self, stage: ConditionType, failure: impl Into<StageFailure>) {
+        self.failed = Some((stage, failure.into()));
+    }
+
+    /// Whether the server takes mail from us.
+    pub fn succeeded(&self) -> bool {
+        self.failed.is_none()
+    }
+}

@@ -1,0 +1,249 @@
+//! TLS as configured for one mail server, and what became of it: settings into a rustls config,
+//! rustls errors into reasons, a finished handshake into what the status shows. Certificates are
+//! always verified; there is no switch to turn that off.
+
+use crate::api::Reason;
+use crate::domain::failure::Failure;
+use crate::domain::secret::Secret;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, InvalidMessage, PeerIncompatible, RootCertStore,
+};
+use std::io;
+use std::sync::Arc;
+
+/// The oldest TLS that is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[expect(missing_docs, reason = "the names are the versions")]
+pub enum MinVersion {
+    #[default]
+    Tls12,
+    Tls13,
+}
+
+/// A certificate to show to the server, for mutual TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientCertificate<'a> {
+    /// `tls.crt`: the chain, our own certificate first.
+    pub certificates: &'a [u8],
+    /// `tls.key`.
+    pub key: &'a Secret,
+}
+
+/// Why TLS settings cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TlsSettingsError {
+    /// The bundle is empty or broken.
+    #[error("reading the CA bundle: {0}")]
+    Bundle(String),
+    /// Certificate and key are broken or do not belong together.
+    #[error("reading the client certificate: {0}")]
+    ClientCertificate(String),
+    /// The crypto provider lacks the versions, which would be a mistake in the build.
+    #[error("setting up TLS: {0}")]
+    Provider(String),
+}
+
+impl TlsSettingsError {
+    /// The word for the condition.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Bundle(_) => Reason::CANotFound,
+            Self::ClientCertificate(_) => Reason::ClientCertificateInvalid,
+            Self::Provider(_) => Reason::TLSHandshakeFailed,
+        }
+    }
+}
+
+/// The certificate authorities of the system. Reads files: load them once and share them. Broken
+/// certificates among them are left out, as every TLS client does.
+pub fn system_roots() -> Arc<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(roots)
+}
+
+/// The certificate authorities of a PEM bundle, all of which must be readable.
+pub fn bundled_roots(pem: &[u8]) -> Result<Arc<RootCertStore>, TlsSettingsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| TlsSettingsError::Bundle(error.to_string()))?;
+        roots.add(certificate).map_err(|error| TlsSettingsError::Bundle(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(TlsSettingsError::Bundle("there is no PEM certificate in it".to_owned()));
+    }
+    Ok(Arc::new(roots))
+}
+
+/// Builds the config that all sessions with one server share; sharing it is what lets them resume.
+pub fn client_config(
+    roots: Arc<RootCertStore>,
+    min_version: MinVersion,
+    certificate: Option<ClientCertificate<'_>>,
+) -> Result<Arc<ClientConfig>, TlsSettingsError> {
+    let versions: &[_] = match min_version {
+        MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        MinVersion::Tls13 => &[&rustls::version::TLS13],
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(versions)
+        .map_err(|error| TlsSettingsError::Provider(error.to_string()))?
+        .with_root_certificates(roots);
+    let Some(certificate) = certificate else { return Ok(Arc::new(builder.with_no_client_auth())) };
+    // The errors of the PEM reader name the section, never its content.
+    let broken = |error: &dyn std::fmt::Display| TlsSettingsError::ClientCertificate(error.to_string());
+    let chain = CertificateDer::pem_slice_iter(certificate.certificates)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| broken(&error))?;
+    let key =
+        PrivateKeyDer::from_pem_slice(certificate.key.expose().as_bytes()).map_err(|error| broken(&error))?;
+    builder.with_client_auth_cert(chain, key).map(Arc::new).map_err(|error| broken(&error))
+}
+
+/// What the status shows of a TLS connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsInfo {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The suite's name at IANA, for example `TLS13_AES_256_GCM_SHA384`.
+    pub cipher_suite: String,
+    /// The server's own certificate; verified, so its names are not hearsay.
+    pub certificate: Option<CertificateInfo>,
+}
+
+/// The server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateInfo {
+    /// Distinguished name, as OpenSSL writes it.
+    pub subject: String,
+    /// Distinguished name of who signed it.
+    pub issuer: String,
+    /// The end of its validity.
+    pub not_after: Option<jiff::Timestamp>,
+}
+
+impl TlsInfo {
+    pub(super) fn of(connection: &rustls::ClientConnection) -> Self {
+        Self {
+            version: match connection.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
+                Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
+                _ => "unknown",
+            },
+            cipher_suite: connection
+                .negotiated_cipher_suite()
+                .map(|suite| format!("{:?}", suite.suite()))
+                .unwrap_or_default(),
+            certificate: connection.peer_certificates().and_then(<[_]>::first).and_then(|der| describe(der)),
+        }
+    }
+}
+
+fn describe(der: &[u8]) -> Option<CertificateInfo> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    Some(CertificateInfo {
+        subject: certificate.subject().to_string(),
+        issuer: certificate.issuer().to_string(),
+        not_after: jiff::Timestamp::from_second(certificate.validity().not_after.timestamp()).ok(),
+    })
+}
+
+/// What a TLS error means; `None` where the error is not about TLS. The sentences contain only what
+/// we know ourselves: before the handshake is done, the other side's words count for nothing.
+pub(super) fn failure(error: &io::Error, name: Option<&ServerName<'_>>) -> Option<Failure> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let name = name.map_or_else(|| "the server".into(), ServerName::to_str);
+    Some(match error {
+        rustls::Error::InvalidCertificate(error) => certificate_failure(error, &name),
+        rustls::Error::PeerIncompatible(
+            PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled,
+        )
+        | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => Failure::tls(
+            Reason::TLSVersionTooOld,
+            "the server offers only TLS versions older than tls.minVersion; update the server, or lower \
+             tls.minVersion if it is 1.3",
+        ),
+        rustls::Error::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge
+            | InvalidMessage::MessageTooShort
+            | InvalidMessage::InvalidEmptyPayload,
+        )
+        | rustls::Error::PeerSentOversizedRecord => Failure::not_tls(),
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied,
+        ) => Failure::tls(
+            Reason::TLSHandshakeFailed,
+            "the server demands a client certificate that it knows; set or correct \
+             tls.clientCertificateSecretRef",
+        ),
+        rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => Failure::tls(
+            Reason::CertificateNameMismatch,
+            format!("the server has no certificate for {name}; correct host or tls.serverName"),
+        ),
+        other => {
+            Failure::tls(Reason::TLSHandshakeFailed, format!("the TLS handshake failed: {}", in_words(other)))
+        }
+    })
+}
+
+fn certificate_failure(error: &CertificateError, name: &str) -> Failure {
+    match error {
+        CertificateError::UnknownIssuer => Failure::tls(
+            Reason::CertificateUnknownIssuer,
+            "the server's certificate is signed by no authority we know; if it is a private one, give its \
+             certificate in tls.caRef",
+        ),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Failure::tls(
+            Reason::CertificateExpired,
+            "the server's certificate has expired; it must be renewed on the server",
+        ),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Failure::tls(
+            Reason::CertificateExpired,
+            "the server's certificate is not valid yet; compare the clocks of the server and of this node",
+        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Failure::tls(
+            Reason::CertificateNameMismatch,
+            format!(
+                "the server's certificate is not for {name}; use a host name that stands in it, or name one in \
+                 tls.serverName"
+            ),
+        ),
+        CertificateError::BadSignature => Failure::tls(
+            Reason::CertificateInvalid,
+            "the server's certificate has a wrong signature; if the authority in tls.caRef was made anew, \
+             update it",
+        ),
+        _ => Failure::tls(
+            Reason::CertificateInvalid,
+            "the server's certificate cannot be used for a mail server (wrong purpose, form or algorithm, or \
+             an authority's own certificate); it must be replaced on the server",
+        ),
+    }
+}
+
+/// The kind of an error without its details, some of which are the other side's bytes.
+const fn in_words(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+            "the server finds no cipher in common, or demands a client certificate"
+        }
+        rustls::Error::AlertReceived(_) => "the server ended it with an alert",
+        rustls::Error::PeerIncompatible(_) => "the server and we have no cipher or key exchange in common",
+        rustls::Error::NoCertificatesPresented => "the server shows no certificate",
+        _ => "the server does not keep to the protocol",
+    }
+}

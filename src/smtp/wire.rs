@@ -1,0 +1,213 @@
+//! The two byte streams of a session: commands collected and written at once, replies read into a
+//! bounded buffer, each wait under a deadline. Knows no step of SMTP; whoever sees an error here
+//! must not use the wire again.
+
+use super::protocol::{LONGEST_REPLY_LINE, RawReply, Scanner, Violation};
+use super::tls;
+use crate::domain::failure::{Failure, Phase};
+use rustls::pki_types::ServerName;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// A connection with its buffers.
+pub(super) struct Wire {
+    stream: Stream,
+    /// Bytes read and not yet consumed start at `consumed`.
+    input: Vec<u8>,
+    consumed: usize,
+    /// What [`Wire::send`] will write.
+    pub(super) output: Vec<u8>,
+    /// How much of `output` the last [`Wire::send`] handed over, if it failed.
+    handed_over: usize,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream: Stream::Plain(stream),
+            input: Vec::with_capacity(2 * LONGEST_REPLY_LINE),
+            consumed: 0,
+            output: Vec::with_capacity(2 * LONGEST_REPLY_LINE),
+            handed_over: 0,
+        }
+    }
+
+    /// Reads one complete reply within `limit`.
+    pub(super) async fn reply(&mut self, phase: Phase, limit: Duration) -> Result<RawReply<'_>, Failure> {
+        let deadline = Instant::now() + limit;
+        let mut scanner = Scanner::default();
+        let (code, length) = loop {
+            match scanner.scan(self.unread()) {
+                Ok(Some(found)) => break found,
+                Ok(None) => {}
+                Err(Violation::Tls) if phase == Phase::Greeting => return Err(Failure::tls_on_connect()),
+                Err(violation) => return Err(Failure::protocol_violation(phase, &violation.to_string())),
+            }
+            match timeout_at(deadline, self.fill()).await {
+                Ok(Ok(0)) => return Err(Failure::closed(phase)),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(failure(phase, &error)),
+                Err(_) => return Err(Failure::reply_timeout(phase, limit)),
+            }
+        };
+        let start = self.consumed;
+        self.consumed += length;
+        let bytes = self.input.get(start..self.consumed).unwrap_or_default();
+        Ok(RawReply { code, bytes })
+    }
+
+    /// Writes all of `output` within `limit` and empties it.
+    pub(super) async fn send(&mut self, phase: Phase, limit: Duration) -> Result<(), Failure> {
+        let deadline = Instant::now() + limit;
+        self.handed_over = 0;
+        let write = async {
+            while let Some(rest) = self.output.get(self.handed_over..).filter(|rest| !rest.is_empty()) {
+                match self.stream.write(rest).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    written => self.handed_over += written,
+                }
+            }
+            self.stream.flush().await
+        };
+        match timeout_at(deadline, write).await {
+            Ok(Ok(())) => {
+                self.output.clear();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(failure(phase, &error)),
+            Err(_) => Err(Failure::reply_timeout(phase, limit)),
+        }
+    }
+
+    /// After a failed [`Wire::send`]: whether its last byte may have reached the other side. What the
+    /// stream did not even accept certainly has not.
+    pub(super) fn may_have_sent_all(&self) -> bool {
+        self.handed_over >= self.output.len()
+    }
+
+    /// Whether something lies in the input that nobody has asked for.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.unread().is_empty()
+    }
+
+    /// Whether an idle server has said something or gone: it said goodbye, and a command sent now
+    /// would be lost. Does not wait.
+    pub(super) fn has_ended(&mut self) -> bool {
+        if self.has_unread() {
+            return true;
+        }
+        let mut byte = [0; 1];
+        let mut buffer = ReadBuf::new(&mut byte);
+        // With nothing to read no task needs to be woken: the next read registers itself.
+        let mut context = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.stream).poll_read(&mut context, &mut buffer).is_ready()
+    }
+
+    /// Turns the plain connection into a TLS one. Nothing may be unread: whatever came in the clear
+    /// behind the STARTTLS answer could be from anybody.
+    pub(super) async fn secure(
+        self,
+        config: Arc<rustls::ClientConfig>,
+        name: ServerName<'static>,
+        limit: Duration,
+    ) -> Result<(Self, tls::TlsInfo), Failure> {
+        if self.has_unread() {
+            let what = "bytes came between the answer to STARTTLS and the handshake";
+            return Err(Failure::protocol_violation(Phase::StartTls, what));
+        }
+        let Stream::Plain(stream) = self.stream else {
+            return Err(Failure::protocol_violation(Phase::Tls, "TLS was started twice"));
+        };
+        let handshake = TlsConnector::from(config).connect(name.clone(), stream);
+        let stream = match tokio::time::timeout(limit, handshake).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                return Err(tls::failure(&error, Some(&name)).unwrap_or_else(|| failure(Phase::Tls, &error)));
+            }
+            Err(_) => return Err(Failure::reply_timeout(Phase::Tls, limit)),
+        };
+        let info = tls::TlsInfo::of(stream.get_ref().1);
+        Ok((Self { stream: Stream::Tls(Box::new(stream)), ..self }, info))
+    }
+
+    /// Closes in the orderly way, with TLS' goodbye.
+    pub(super) async fn shut_down(&mut self, limit: Duration) {
+        // Whether the other side hears it is its own affair.
+        drop(tokio::time::timeout(limit, self.stream.shutdown()).await);
+    }
+
+    fn unread(&self) -> &[u8] {
+        self.input.get(self.consumed..).unwrap_or_default()
+    }
+
+    async fn fill(&mut self) -> io::Result<usize> {
+        if self.consumed > 0 {
+            self.input.drain(..self.consumed);
+            self.consumed = 0;
+        }
+        // Also keeps the buffer from growing beyond what a reply may have: the scanner stops first.
+        self.input.reserve(LONGEST_REPLY_LINE);
+        self.stream.read_buf(&mut self.input).await
+    }
+}
+
+/// What an I/O error means at `phase`. TLS errors can come late: with TLS 1.3 a server refuses our
+/// client certificate only after the handshake.
+fn failure(phase: Phase, error: &io::Error) -> Failure {
+    match tls::failure(error, None) {
+        Some(mut failure) => {
+            failure.phase = phase;
+            failure
+        }
+        None => Failure::closed(phase),
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
