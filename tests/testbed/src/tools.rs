@@ -208,6 +208,7 @@ pub fn is_installed(program: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn every_tool_is_pinned_in_its_module() {
@@ -230,5 +231,19 @@ mod tests {
             assert!(flags.contains(part), "{flags}");
         }
         assert_eq!(link_flags(&HELM, "4.3.1"), STRIPPED);
+    }
+
+    #[test]
+    fn kubebuilder_assets_need_no_controller_manager_but_the_rest() {
+        let assets = Scratch::new("assets").unwrap();
+        for name in ["etcd", "kube-apiserver"] {
+            assets.write(name, "").unwrap();
+        }
+        let error = from_kubebuilder_assets(assets.path()).unwrap_err().to_string();
+        assert!(error.starts_with("kubectl is missing"), "{error}");
+
+        assets.write("kubectl", "").unwrap();
+        let tools = from_kubebuilder_assets(assets.path()).unwrap();
+        assert_eq!((tools.etcd, tools.kube_controller_manager), (assets.join("etcd"), None));
     }
 }
