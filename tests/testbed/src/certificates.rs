@@ -46,7 +46,7 @@ impl CertificateAuthority {
     /// A good certificate for a server that is reached as `name` or under one of `others` (DNS names or addresses). Another
     /// name or another authority makes it a wrong one.
     pub fn server(&self, name: &str, others: &[&str]) -> Result<ServerCertificate> {
-        self.sign(server_params(name, others)?)
+        self.sign(&server_params(name, others)?)
     }
 
     /// Like [`server`](Self::server), but it has expired at the beginning of 2021.
@@ -54,10 +54,10 @@ impl CertificateAuthority {
         let mut params = server_params(name, others)?;
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Result<ServerCertificate> {
+    fn sign(&self, params: &CertificateParams) -> Result<ServerCertificate> {
         let key = KeyPair::generate()?;
         let certificate_pem = params.signed_by(&key, &self.issuer)?.pem();
         Ok(ServerCertificate { certificate_pem, key_pem: key.serialize_pem() })

@@ -1,11 +1,12 @@
 //! A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager.
 //!
-//! It has no nodes, so Pods never run; everything else (schemas, CEL, RBAC, ServiceAccount tokens, garbage collection, the end
+//! It has no nodes, so Pods never run; everything else (schemas, CEL, RBAC, `ServiceAccount` tokens, garbage collection, the end
 //! of namespaces) is what any cluster does.
 
 use crate::{
     api_server::{ADMIN_TOKEN, ApiServer},
     certificates::CertificateAuthority,
+    command::{self, Output},
     error::{Error, Result},
     http,
     ports::free_port,
@@ -16,13 +17,12 @@ use crate::{
 };
 use std::{
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::Command,
     time::Duration,
 };
-use tokio::io::AsyncWriteExt;
 
 /// etcd is there within a second on an idle machine.
-const ETCD_LIMIT: Duration = Duration::from_secs(60);
+const ETCD_LIMIT: Duration = Duration::from_mins(1);
 
 /// A running control plane; dropping it ends it and removes its data.
 pub struct ControlPlane {
@@ -34,28 +34,6 @@ pub struct ControlPlane {
     kubeconfig: PathBuf,
     kubectl: PathBuf,
     scratch: Scratch,
-}
-
-/// What a command wrote, and how it ended.
-#[derive(Debug, Clone)]
-pub struct Output {
-    /// Its standard output.
-    pub stdout: String,
-    /// Its standard error.
-    pub stderr: String,
-    /// How it ended.
-    pub status: ExitStatus,
-    command: String,
-}
-
-impl Output {
-    /// Standard output of a command that must have succeeded.
-    pub fn success(self) -> Result<String> {
-        if self.status.success() {
-            return Ok(self.stdout);
-        }
-        Err(Error::Command { command: self.command, status: self.status, stderr: self.stderr })
-    }
 }
 
 impl ControlPlane {
@@ -114,22 +92,17 @@ impl ControlPlane {
 
     /// Runs kubectl as administrator with `input` on its standard input.
     pub async fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<Output> {
-        let mut kubectl = tokio::process::Command::new(&self.kubectl);
-        // HOME: kubectl keeps there what it knows of the API, by address; another control plane will have this address.
-        kubectl.args(arguments).env("KUBECONFIG", &self.kubeconfig).env("HOME", self.scratch.path());
-        kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = kubectl.spawn().map_err(Error::io("starting kubectl"))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A kubectl that ends without reading says why by itself.
-            let _ = stdin.write_all(input.as_bytes()).await;
-        }
-        let output = child.wait_with_output().await.map_err(Error::io("running kubectl"))?;
-        Ok(Output {
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            status: output.status,
-            command: format!("kubectl {}", arguments.join(" ")),
-        })
+        command::run(&self.kubectl, arguments, &self.environment(), input).await
+    }
+
+    /// Runs Helm as administrator; builds it when it is not in the cache.
+    pub async fn helm(&self, arguments: &[&str]) -> Result<Output> {
+        command::run(&tools::helm().await?, arguments, &self.environment(), "").await
+    }
+
+    /// The text behind a path of the API, such as `/api/v1/namespaces`, asked for as administrator.
+    pub async fn get(&self, path: &str) -> Result<String> {
+        self.api_server.get(path).await
     }
 
     /// Applies a file, or every file of a folder, server-side; returns what kubectl says.
@@ -144,7 +117,7 @@ impl ControlPlane {
         self.kubectl_with_input(&arguments, yaml).await?.success()
     }
 
-    /// Writes a kubeconfig that acts as a ServiceAccount, with a token of a day, and returns its path.
+    /// Writes a kubeconfig that acts as a `ServiceAccount`, with a token of a day, and returns its path.
     pub async fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let arguments = ["create", "token", name, "--namespace", namespace, "--duration", "24h"];
         let token = self.kubectl(&arguments).await?.success()?;
@@ -158,7 +131,7 @@ impl ControlPlane {
         self.api_server.start_again().await
     }
 
-    /// Ends the API server in good order: it finishes the requests that it is working on.
+    /// Ends the API server in good order: it finishes the requests that it is working on. Watches are cut off after 3 s.
     pub async fn stop_api_server(&self) -> Result<()> {
         self.api_server.stop().await
     }
@@ -190,7 +163,12 @@ impl ControlPlane {
 
     /// The API server's own metrics, as Prometheus reads them.
     pub async fn metrics(&self) -> Result<String> {
-        self.api_server.get("/metrics").await
+        self.get("/metrics").await
+    }
+
+    /// HOME: kubectl and Helm keep there what they know of the API, by address, and another control plane will have this one's.
+    fn environment(&self) -> [(&str, &Path); 2] {
+        [("KUBECONFIG", &self.kubeconfig), ("HOME", self.scratch.path())]
     }
 }
 

@@ -5,13 +5,16 @@
 //! when that one is killed. This crate knows nothing of the operator's code.
 
 mod api_server;
+mod cache;
 pub mod certificates;
+pub mod command;
 pub mod control_plane;
 pub mod dovecot;
 pub mod error;
 mod http;
 pub mod mailpit;
 pub mod oidc;
+pub mod operator;
 mod ports;
 pub mod process;
 pub mod progress;
@@ -26,5 +29,6 @@ pub use dovecot::Dovecot;
 pub use error::{Error, Result};
 pub use mailpit::Mailpit;
 pub use oidc::Oidc;
+pub use operator::Operator;
 pub use ports::free_port;
 pub use process::Process;

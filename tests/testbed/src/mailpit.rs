@@ -19,7 +19,7 @@ use std::{
 };
 
 /// It is there within half a second on an idle machine.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// The API answers with 50 messages unless asked for more.
 const ALL: u32 = 100_000;
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::{fs, os::unix::fs::symlink, process::Command, time::Duration};
 
 /// Node needs two seconds on an idle machine.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// Name of the one signing key.
 const KEY_ID: &str = "k1";
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/oidc/server.mjs");

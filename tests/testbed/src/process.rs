@@ -225,6 +225,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::scratch::Scratch;
+    use std::os::unix::process::ExitStatusExt;
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
@@ -259,29 +260,44 @@ mod tests {
         until(|| !is_alive(&grandchild)).await;
     }
 
+    /// Whether the guard has done its work and given way to `sleep`.
+    fn is_sleep(id: &str) -> bool {
+        fs::read_to_string(format!("/proc/{}/comm", id.trim())).is_ok_and(|name| name == "sleep\n")
+    }
+
     #[tokio::test]
-    async fn a_process_outlives_the_thread_that_asked_for_it_but_not_our_own_end() {
+    async fn a_process_outlives_the_thread_that_asked_for_it() {
         let scratch = Scratch::new("process").unwrap();
         let log = scratch.join("log");
-        let process = thread::spawn(move || Process::start("sleep", &shell("exec sleep 600"), &log))
-            .join()
-            .unwrap()
-            .unwrap();
-        tokio::time::sleep(LOOK * 5).await;
-        assert_eq!(process.ended(), None);
+        let asking = thread::spawn(move || {
+            let process = Process::start("sleep", &shell("exec sleep 600"), &log).unwrap();
+            while !is_sleep(&process.id().to_string()) {
+                thread::yield_now();
+            }
+            (process, fs::read_link("/proc/thread-self").unwrap())
+        });
+        let (process, thread) = asking.join().unwrap();
+        until(|| !Path::new("/proc").join(&thread).exists()).await;
 
-        // A child of ours plays the part of a test run that is killed: it is the parent here.
+        process.signal(Signal::Term).unwrap();
+
+        let status = process.wait(Duration::from_secs(10)).await.unwrap();
+        assert_eq!(status.signal(), Some(15), "ended by us, not with the thread");
+    }
+
+    #[tokio::test]
+    async fn a_process_ends_with_a_parent_that_is_killed() {
+        let scratch = Scratch::new("process").unwrap();
+        // The shell plays the part of a test run: it starts a process as we do, and is killed.
         let command = ending_with_us(&shell("exec sleep 600"));
-        let guarded: Vec<_> = command.get_args().map(|arg| format!("'{}'", arg.to_string_lossy())).collect();
-        let script = format!("setpriv {} & echo $!; wait", guarded.join(" "));
-        let mut starter = shell(&script).stdout(File::create(scratch.join("id")).unwrap()).spawn().unwrap();
+        let words: Vec<_> = command.get_args().map(|word| format!("'{}'", word.to_string_lossy())).collect();
+        let script = format!("setpriv {} & echo $!; wait", words.join(" "));
+        let mut parent = shell(&script).stdout(File::create(scratch.join("id")).unwrap()).spawn().unwrap();
         let id = || fs::read_to_string(scratch.join("id")).unwrap_or_default();
-        // `sleep` shows that the guard has done its work and given way to the program.
-        let started =
-            || fs::read_to_string(format!("/proc/{}/comm", id().trim())).is_ok_and(|c| c == "sleep\n");
-        until(started).await;
-        starter.kill().unwrap();
-        starter.wait().unwrap();
+        until(|| is_sleep(&id())).await;
+
+        parent.kill().unwrap();
+        parent.wait().unwrap();
 
         until(|| !is_alive(&id())).await;
     }

@@ -1,16 +1,14 @@
 //! The programs the testbed needs and nobody has installed: built once from pinned sources, then kept.
 //!
-//! They live in `$MAIL_OPERATOR_CACHE`, else `$XDG_CACHE_HOME/mail-operator`, else `~/.cache/mail-operator`, each in a folder
-//! `NAME-VERSION`. A folder appears there complete or not at all, and two runs never build at once. What is pinned, and to
-//! which sums, stands in the `go.mod` and `package-lock.json` beside this crate's `src`, nowhere else.
+//! What is pinned, and to which sums, stands in the `go.mod` and `package-lock.json` beside this crate's `src`, nowhere else.
 
 use crate::{
+    cache::{cache_folder, cached},
     error::{Error, Result},
-    process::{LOOK, Process},
-    progress,
+    process::Process,
 };
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -112,16 +110,18 @@ pub async fn oidc_provider() -> Result<PathBuf> {
         lock.pointer("/packages/node_modules~1oidc-provider/version").and_then(serde_json::Value::as_str);
     let version =
         version.ok_or_else(|| Error::Unexpected("oidc/package-lock.json names no oidc-provider".into()))?;
-    let installed = cached("oidc-provider", version, "half a minute", async |target, log| {
-        for file in ["package.json", "package-lock.json"] {
-            fs::copy(folder.join(file), target.join(file)).map_err(Error::io(format!("copying {file}")))?;
-        }
-        let mut npm = Command::new("npm");
-        npm.args(["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(target);
-        run("npm", &npm, log, "install Node.js 18 or newer with npm (Debian: apt-get install nodejs npm)")
-            .await
-    })
-    .await?;
+    let installed =
+        cached(&cache_folder()?, "oidc-provider", version, "half a minute", async |target, log| {
+            for file in ["package.json", "package-lock.json"] {
+                fs::copy(folder.join(file), target.join(file))
+                    .map_err(Error::io(format!("copying {file}")))?;
+            }
+            let mut npm = Command::new("npm");
+            npm.args(["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(target);
+            run("npm", &npm, log, "install Node.js 18 or newer with npm (Debian: apt-get install nodejs npm)")
+                .await
+        })
+        .await?;
     Ok(installed.join("node_modules"))
 }
 
@@ -148,7 +148,7 @@ async fn go_tool(tool: &GoTool) -> Result<PathBuf> {
     let version = version_in(&go_mod, tool.versioned_by).ok_or_else(|| {
         Error::Unexpected(format!("{}/go.mod does not require {}", tool.module, tool.versioned_by))
     })?;
-    let folder = cached(tool.name, version, tool.takes, async |target, log| {
+    let folder = cached(&cache_folder()?, tool.name, version, tool.takes, async |target, log| {
         let mut go = Command::new("go");
         go.args(["build", "-mod=readonly", "-trimpath", "-ldflags", &link_flags(tool, version), "-o"]);
         go.arg(target.join(tool.name)).arg(tool.package).current_dir(&module);
@@ -184,60 +184,6 @@ fn version_in<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
     })
 }
 
-/// The folder `NAME-VERSION` of the cache. When it is not there, `build` fills an empty folder (its first argument; the second is
-/// a path for its log), which then takes that place.
-async fn cached(
-    name: &str,
-    version: &str,
-    takes: &str,
-    build: impl AsyncFnOnce(&Path, &Path) -> Result<()>,
-) -> Result<PathBuf> {
-    let cache = cache_folder()?;
-    let folder = cache.join(format!("{name}-{version}"));
-    if folder.exists() {
-        return Ok(folder);
-    }
-    fs::create_dir_all(&cache).map_err(Error::io(format!("making {}", cache.display())))?;
-    let lock =
-        progress::during(&format!("waiting for another run to build {name}"), lock(&cache.join("lock")))
-            .await?;
-    if folder.exists() {
-        return Ok(folder);
-    }
-    // Nobody else is here while we hold the lock, so whatever is left is from a run that was killed.
-    let unfinished = cache.join("unfinished");
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(Error::io("removing an unfinished build"))?;
-    }
-    fs::create_dir(&unfinished).map_err(Error::io(format!("making {}", unfinished.display())))?;
-    let log = cache.join("build.log");
-    File::create(&log).map_err(Error::io(format!("making {}", log.display())))?;
-    let what = format!("building {name} {version} (first time only, about {takes})");
-    progress::during(&what, build(&unfinished, &log)).await?;
-    fs::rename(&unfinished, &folder).map_err(Error::io(format!("making {}", folder.display())))?;
-    drop(lock);
-    Ok(folder)
-}
-
-fn cache_folder() -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("MAIL_OPERATOR_CACHE")
-        .or_else(|| Some(set("XDG_CACHE_HOME")?.join("mail-operator")))
-        .or_else(|| Some(set("HOME")?.join(".cache/mail-operator")))
-        .ok_or_else(|| {
-            Error::Unexpected("none of MAIL_OPERATOR_CACHE, XDG_CACHE_HOME and HOME is set".into())
-        })
-}
-
-/// A locked file; the lock ends with the file or with us.
-async fn lock(path: &Path) -> Result<File> {
-    let file = File::create(path).map_err(Error::io(format!("making {}", path.display())))?;
-    while file.try_lock().is_err() {
-        tokio::time::sleep(LOOK * 10).await;
-    }
-    Ok(file)
-}
-
 /// Runs a command to its successful end; `remedy` says how to get it when it is not installed.
 async fn run(program: &str, command: &Command, log: &Path, remedy: &str) -> Result<()> {
     if !is_installed(program) {
@@ -260,8 +206,9 @@ pub fn is_installed(program: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn every_tool_is_pinned_in_its_module() {
@@ -284,5 +231,19 @@ mod tests {
             assert!(flags.contains(part), "{flags}");
         }
         assert_eq!(link_flags(&HELM, "4.3.1"), STRIPPED);
+    }
+
+    #[test]
+    fn kubebuilder_assets_need_no_controller_manager_but_the_rest() {
+        let assets = Scratch::new("assets").unwrap();
+        for name in ["etcd", "kube-apiserver"] {
+            assets.write(name, "").unwrap();
+        }
+        let error = from_kubebuilder_assets(assets.path()).unwrap_err().to_string();
+        assert!(error.starts_with("kubectl is missing"), "{error}");
+
+        assets.write("kubectl", "").unwrap();
+        let tools = from_kubebuilder_assets(assets.path()).unwrap();
+        assert_eq!((tools.etcd, tools.kube_controller_manager), (assets.join("etcd"), None));
     }
 }

@@ -1,0 +1,24 @@
+# What one does with this source tree. `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help try test bench generate
+
+help: ## List these
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+try: ## See a mail arrive: cluster, inbox and operator on this machine, until Ctrl-C (ONCE=1: until the first mail)
+	@tests/setup toolchain
+	@cargo build --workspace --bins
+	@"$${CARGO_TARGET_DIR:-target}/debug/try"
+
+test: ## Install what the tests need, check form and lints, run every test
+	@tests/setup test
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace
+
+bench: ## Measure against peers in the same run: a table, and target/bench/results.json
+	@tests/setup test
+	cargo bench --bench figures
+
+generate: ## Write the generated files anew: crds/, the chart's copies, deploy/
+	UPDATE_GENERATED=1 cargo test --test it generated
