@@ -1,6 +1,5 @@
-// Real Kubernetes control plane for tests and for trying the operator, built from Go modules.
-// Copy as the start of the project's own go.mod, then `go mod tidy` fills in the rest (about 230 lines, go.sum 530).
-module mail-operator.dev/tests/kube
+// The real Kubernetes control plane of tests and of `make try`; this file and go.sum pin it and everything it is built from.
+module mail-operator.dev/testbed/kube
 
 go 1.26.0
 

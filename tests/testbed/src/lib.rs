@@ -1,1 +1,23 @@
-//! Outgoing mail as Kubernetes objects.
+//! Real servers for tests, benchmarks and `make try`: a Kubernetes control plane, mail servers, a token server, and the
+//! operator itself as a process.
+//!
+//! Everything listens on loopback only, keeps its state in a temporary folder, and ends with whoever started it, even
+//! when that one is killed. This crate knows nothing of the operator's code.
+
+mod api_server;
+pub mod certificates;
+pub mod control_plane;
+pub mod error;
+mod http;
+pub mod mailpit;
+mod ports;
+pub mod process;
+pub mod progress;
+pub mod scratch;
+pub mod tools;
+
+pub use control_plane::ControlPlane;
+pub use error::{Error, Result};
+pub use mailpit::Mailpit;
+pub use ports::free_port;
+pub use process::Process;

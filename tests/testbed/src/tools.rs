@@ -1,0 +1,288 @@
+//! The programs the testbed needs and nobody has installed: built once from pinned sources, then kept.
+//!
+//! They live in `$MAIL_OPERATOR_CACHE`, else `$XDG_CACHE_HOME/mail-operator`, else `~/.cache/mail-operator`, each in a folder
+//! `NAME-VERSION`. A folder appears there complete or not at all, and two runs never build at once. What is pinned, and to
+//! which sums, stands in the `go.mod` and `package-lock.json` beside this crate's `src`, nowhere else.
+
+use crate::{
+    error::{Error, Result},
+    process::{LOOK, Process},
+    progress,
+};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Go's `-ldflags`: small binaries, and the version that Helm and kubectl ask the API server for.
+const STRIPPED: &str = "-s -w";
+
+/// A program that `go build` makes from one of our tools modules.
+struct GoTool {
+    name: &'static str,
+    /// Folder of the tools module, beside `src`.
+    module: &'static str,
+    /// What to build.
+    package: &'static str,
+    /// The requirement in `go.mod` whose version is the tool's.
+    versioned_by: &'static str,
+    /// How long it takes on two cores, for the person who waits.
+    takes: &'static str,
+}
+
+const ETCD: GoTool = GoTool {
+    name: "etcd",
+    module: "kube",
+    package: "go.etcd.io/etcd/server/v3",
+    versioned_by: "go.etcd.io/etcd/server/v3",
+    takes: "a minute",
+};
+const KUBE_APISERVER: GoTool =
+    kubernetes("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "5 minutes");
+const KUBE_CONTROLLER_MANAGER: GoTool =
+    kubernetes("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", "2 minutes");
+const KUBECTL: GoTool = kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl", "a minute");
+const HELM: GoTool = GoTool {
+    name: "helm",
+    module: "helm",
+    package: "helm.sh/helm/v4/cmd/helm",
+    versioned_by: "helm.sh/helm/v4",
+    takes: "2 minutes",
+};
+const MAILPIT: GoTool = GoTool {
+    name: "mailpit",
+    module: "mailpit",
+    package: "github.com/axllent/mailpit",
+    versioned_by: "github.com/axllent/mailpit",
+    takes: "a minute",
+};
+
+const fn kubernetes(name: &'static str, package: &'static str, takes: &'static str) -> GoTool {
+    GoTool { name, module: "kube", package, versioned_by: "k8s.io/kubernetes", takes }
+}
+
+/// Paths of the programs that make a control plane.
+#[derive(Debug, Clone)]
+pub struct ControlPlaneTools {
+    /// etcd.
+    pub etcd: PathBuf,
+    /// kube-apiserver.
+    pub kube_apiserver: PathBuf,
+    /// kube-controller-manager; absent when `KUBEBUILDER_ASSETS` has none, as is usual there.
+    pub kube_controller_manager: Option<PathBuf>,
+    /// kubectl.
+    pub kubectl: PathBuf,
+}
+
+/// The control plane's programs, from `KUBEBUILDER_ASSETS` (the convention of envtest) when it is set.
+pub async fn control_plane() -> Result<ControlPlaneTools> {
+    if let Some(folder) = std::env::var_os("KUBEBUILDER_ASSETS").filter(|folder| !folder.is_empty()) {
+        return from_kubebuilder_assets(Path::new(&folder));
+    }
+    Ok(ControlPlaneTools {
+        kube_apiserver: go_tool(&KUBE_APISERVER).await?,
+        kube_controller_manager: Some(go_tool(&KUBE_CONTROLLER_MANAGER).await?),
+        kubectl: go_tool(&KUBECTL).await?,
+        etcd: go_tool(&ETCD).await?,
+    })
+}
+
+/// Helm.
+pub async fn helm() -> Result<PathBuf> {
+    go_tool(&HELM).await
+}
+
+/// Mailpit.
+pub async fn mailpit() -> Result<PathBuf> {
+    go_tool(&MAILPIT).await
+}
+
+/// The `node_modules` folder that holds npm's oidc-provider.
+pub async fn oidc_provider() -> Result<PathBuf> {
+    let folder = Path::new(HERE).join("oidc");
+    let lock =
+        fs::read(folder.join("package-lock.json")).map_err(Error::io("reading oidc/package-lock.json"))?;
+    let lock: serde_json::Value = serde_json::from_slice(&lock)
+        .map_err(|e| Error::Unexpected(format!("reading oidc/package-lock.json: {e}")))?;
+    let version =
+        lock.pointer("/packages/node_modules~1oidc-provider/version").and_then(serde_json::Value::as_str);
+    let version =
+        version.ok_or_else(|| Error::Unexpected("oidc/package-lock.json names no oidc-provider".into()))?;
+    let installed = cached("oidc-provider", version, "half a minute", async |target, log| {
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(folder.join(file), target.join(file)).map_err(Error::io(format!("copying {file}")))?;
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(target);
+        run("npm", &npm, log, "install Node.js 18 or newer with npm (Debian: apt-get install nodejs npm)")
+            .await
+    })
+    .await?;
+    Ok(installed.join("node_modules"))
+}
+
+fn from_kubebuilder_assets(folder: &Path) -> Result<ControlPlaneTools> {
+    let existing = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
+    let required = |name: &str| {
+        let remedy =
+            || format!("KUBEBUILDER_ASSETS is {} and has none; unset it to build one", folder.display());
+        existing(name).ok_or_else(|| Error::Missing { program: name.to_owned(), remedy: remedy() })
+    };
+    Ok(ControlPlaneTools {
+        etcd: required("etcd")?,
+        kube_apiserver: required("kube-apiserver")?,
+        kube_controller_manager: existing("kube-controller-manager"),
+        kubectl: required("kubectl")?,
+    })
+}
+
+/// The path of a Go tool, which is built when it is not in the cache.
+async fn go_tool(tool: &GoTool) -> Result<PathBuf> {
+    let module = Path::new(HERE).join(tool.module);
+    let go_mod = fs::read_to_string(module.join("go.mod"))
+        .map_err(Error::io(format!("reading {}/go.mod", tool.module)))?;
+    let version = version_in(&go_mod, tool.versioned_by).ok_or_else(|| {
+        Error::Unexpected(format!("{}/go.mod does not require {}", tool.module, tool.versioned_by))
+    })?;
+    let folder = cached(tool.name, version, tool.takes, async |target, log| {
+        let mut go = Command::new("go");
+        go.args(["build", "-mod=readonly", "-trimpath", "-ldflags", &link_flags(tool, version), "-o"]);
+        go.arg(target.join(tool.name)).arg(tool.package).current_dir(&module);
+        run("go", &go, log, "install Go 1.26 or newer from https://go.dev/dl/").await
+    })
+    .await?;
+    Ok(folder.join(tool.name))
+}
+
+/// Kubernetes' programs are told their version; they would call themselves v0.0.0 otherwise, and Helm and kubectl parse it.
+fn link_flags(tool: &GoTool, version: &str) -> String {
+    if tool.versioned_by != "k8s.io/kubernetes" {
+        return STRIPPED.to_owned();
+    }
+    let mut parts = version.split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let set = |name: &str, value: &str| format!(" -X k8s.io/component-base/version.{name}={value}");
+    [
+        STRIPPED.to_owned(),
+        set("gitVersion", &format!("v{version}")),
+        set("gitMajor", major),
+        set("gitMinor", minor),
+        set("gitTreeState", "clean"),
+    ]
+    .concat()
+}
+
+/// The version, without its `v`, that a `go.mod` requires of a module.
+fn version_in<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
+    go_mod.lines().find_map(|line| {
+        let line = line.trim().trim_start_matches("require ");
+        line.strip_prefix(module)?.strip_prefix(" v")?.split_whitespace().next()
+    })
+}
+
+/// The folder `NAME-VERSION` of the cache. When it is not there, `build` fills an empty folder (its first argument; the second is
+/// a path for its log), which then takes that place.
+async fn cached(
+    name: &str,
+    version: &str,
+    takes: &str,
+    build: impl AsyncFnOnce(&Path, &Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let cache = cache_folder()?;
+    let folder = cache.join(format!("{name}-{version}"));
+    if folder.exists() {
+        return Ok(folder);
+    }
+    fs::create_dir_all(&cache).map_err(Error::io(format!("making {}", cache.display())))?;
+    let lock =
+        progress::during(&format!("waiting for another run to build {name}"), lock(&cache.join("lock")))
+            .await?;
+    if folder.exists() {
+        return Ok(folder);
+    }
+    // Nobody else is here while we hold the lock, so whatever is left is from a run that was killed.
+    let unfinished = cache.join("unfinished");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(Error::io("removing an unfinished build"))?;
+    }
+    fs::create_dir(&unfinished).map_err(Error::io(format!("making {}", unfinished.display())))?;
+    let log = cache.join("build.log");
+    File::create(&log).map_err(Error::io(format!("making {}", log.display())))?;
+    let what = format!("building {name} {version} (first time only, about {takes})");
+    progress::during(&what, build(&unfinished, &log)).await?;
+    fs::rename(&unfinished, &folder).map_err(Error::io(format!("making {}", folder.display())))?;
+    drop(lock);
+    Ok(folder)
+}
+
+fn cache_folder() -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("MAIL_OPERATOR_CACHE")
+        .or_else(|| Some(set("XDG_CACHE_HOME")?.join("mail-operator")))
+        .or_else(|| Some(set("HOME")?.join(".cache/mail-operator")))
+        .ok_or_else(|| {
+            Error::Unexpected("none of MAIL_OPERATOR_CACHE, XDG_CACHE_HOME and HOME is set".into())
+        })
+}
+
+/// A locked file; the lock ends with the file or with us.
+async fn lock(path: &Path) -> Result<File> {
+    let file = File::create(path).map_err(Error::io(format!("making {}", path.display())))?;
+    while file.try_lock().is_err() {
+        tokio::time::sleep(LOOK * 10).await;
+    }
+    Ok(file)
+}
+
+/// Runs a command to its successful end; `remedy` says how to get it when it is not installed.
+async fn run(program: &str, command: &Command, log: &Path, remedy: &str) -> Result<()> {
+    if !is_installed(program) {
+        return Err(Error::Missing { program: program.to_owned(), remedy: remedy.to_owned() });
+    }
+    let process = Process::start(program, command, log)?;
+    // A slow machine without any cached package needs long, but not this long.
+    let status = process.wait(Duration::from_hours(1)).await?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::Ended { name: program.to_owned(), status, log: log.to_owned(), tail: process.log_tail(20) })
+}
+
+/// Whether a program is found in `PATH`.
+pub fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_tool_is_pinned_in_its_module() {
+        for tool in [ETCD, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBECTL, HELM, MAILPIT] {
+            let go_mod = fs::read_to_string(Path::new(HERE).join(tool.module).join("go.mod")).unwrap();
+            let version = version_in(&go_mod, tool.versioned_by)
+                .unwrap_or_else(|| panic!("{} is not pinned", tool.name));
+            assert_eq!(version.split('.').count(), 3, "{version}");
+            assert!(
+                go_mod.contains(&format!("\t{}", tool.package))
+                    || go_mod.contains(&format!("tool {}", tool.package))
+            );
+        }
+    }
+
+    #[test]
+    fn kubernetes_programs_know_their_version() {
+        let flags = link_flags(&KUBECTL, "1.36.3");
+        for part in ["gitVersion=v1.36.3", "gitMajor=1", "gitMinor=36"] {
+            assert!(flags.contains(part), "{flags}");
+        }
+        assert_eq!(link_flags(&HELM, "4.3.1"), STRIPPED);
+    }
+}
