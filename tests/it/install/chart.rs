@@ -2,6 +2,7 @@
 
 use super::{ask, chart, helm, helm_offline, objects, rendered, values_files};
 use crate::cluster::{cluster, namespace};
+use mail_operator_testbed::ControlPlane;
 
 #[tokio::test]
 async fn lint_has_nothing_to_say() {
@@ -102,12 +103,11 @@ async fn prometheus_operator_is_told_on_demand() {
 async fn servers_and_templates_come_with_the_install_and_stay_without_it() {
     let plane = namespace("mail").await;
     let values = format!("{}/ci/servers-and-templates-values.yaml", chart());
-    let (chart, release) = (chart(), ["--namespace", "mail", "objects"]);
-    let [flag, space, name] = release;
+    let (chart, [flag, space, name]) = (chart(), ["--namespace", "mail", "objects"]);
 
     let notes = helm(plane, &["install", name, &chart, flag, space, "--values", &values]).await.unwrap();
-    assert!(notes.contains("kubectl -n mail get mailserverconfigs"), "{notes}");
     assert!(notes.contains("serverRef: {name: corp}"), "{notes}");
+    assert_eq!(accepted_from_notes(plane, &notes).await, 1);
     let servers = ask(plane, &["get", "msc", flag, space, "-o", "name"]).await;
     assert_eq!(servers.split_whitespace().count(), 2, "{servers}");
     let subject = "jsonpath={.spec.subject}|{.spec.translations[0].locale}";
@@ -127,6 +127,26 @@ async fn servers_and_templates_come_with_the_install_and_stay_without_it() {
     helm(plane, &[&["install", name, &chart, flag, space], &give_up[..]].concat()).await.unwrap();
     helm(plane, &["uninstall", name, flag, space]).await.unwrap();
     assert_eq!(ask(plane, &["get", "msc,mt", flag, space, "-o", "name"]).await, "");
+}
+
+#[tokio::test]
+async fn what_the_notes_tell_people_to_type_works() {
+    let plane = namespace("notes").await;
+    let notes = helm(plane, &["install", "notes", &chart(), "--namespace", "notes"]).await.unwrap();
+    assert_eq!(accepted_from_notes(plane, &notes).await, 2);
+    helm(plane, &["uninstall", "notes", "--namespace", "notes"]).await.unwrap();
+}
+
+/// How many documents the notes tell people to pipe into kubectl; each must be accepted.
+async fn accepted_from_notes(plane: &ControlPlane, notes: &str) -> usize {
+    let documents: Vec<_> =
+        notes.split("<<EOF\n").skip(1).map(|rest| rest.split("\nEOF\n").next().unwrap()).collect();
+    for document in &documents {
+        let answer =
+            plane.kubectl_with_input(&["create", "--dry-run=server", "-f", "-"], document).await.unwrap();
+        assert!(answer.status.success(), "{}\n{document}", answer.stderr);
+    }
+    documents.len()
 }
 
 #[tokio::test]
