@@ -55,23 +55,23 @@ fn each_field_is_on_its_kinds_page() {
             }
         }
     }
+}
 
-    /// The dotted paths of all fields that are no groups; conditions and label selectors are Kubernetes' own.
-    fn fields(schema: &serde_json::Value) -> Vec<String> {
-        let mut found = Vec::new();
-        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-            if name == "conditions" {
-                continue; // the pages have a table of their types
-            }
-            let inner = if field["items"].is_object() { &field["items"] } else { field };
-            if inner["properties"].is_object() && name != "selector" {
-                found.extend(fields(inner).iter().map(|inner| format!("{name}.{inner}")));
-            } else {
-                found.push(name.clone());
-            }
+/// The dotted paths of all fields that are no groups; conditions and label selectors are Kubernetes' own.
+fn fields(schema: &serde_json::Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        if name == "conditions" {
+            continue; // the pages have a table of their types
         }
-        found
+        let inner = if field["items"].is_object() { &field["items"] } else { field };
+        if inner["properties"].is_object() && name != "selector" {
+            found.extend(fields(inner).iter().map(|inner| format!("{name}.{inner}")));
+        } else {
+            found.push(name.clone());
+        }
     }
+    found
 }
 
 /// Links inside the repository lead somewhere, to the heading they name.
@@ -94,12 +94,12 @@ fn links_lead_somewhere() {
             }
         }
     }
+}
 
-    /// A heading's anchor, as the usual renderers make it.
-    fn slug(heading: &str) -> String {
-        let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
-        words.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect()
-    }
+/// A heading's anchor, as the usual renderers make it.
+fn slug(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    words.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect()
 }
 
 #[tokio::test]

@@ -61,24 +61,23 @@ fn the_schema_knows_and_explains_each_value() {
     let read = |file: &str| std::fs::read_to_string(format!("{}/{file}", chart())).unwrap();
     let values: serde_json::Value = serde_yaml::from_str(&read("values.yaml")).unwrap();
     let schema: serde_json::Value = serde_json::from_str(&read("values.schema.json")).unwrap();
-    check(&values, &schema, "");
+    explained(&values, &schema, "");
+}
 
-    fn check(values: &serde_json::Value, schema: &serde_json::Value, path: &str) {
-        let known = schema["properties"].as_object();
-        for (name, value) in values.as_object().into_iter().flatten() {
-            let Some(known) = known else { continue };
-            let path = format!("{path}/{name}");
-            let schema = known.get(name).unwrap_or_else(|| panic!("values.schema.json has no {path}"));
-            assert!(schema["description"].is_string(), "{path} has no description");
-            check(value, schema, &path);
-        }
-        for name in known
-            .into_iter()
-            .flat_map(|known| known.keys())
-            .filter(|name| *name != "global" && *name != "claims")
-        {
-            assert!(values.get(name).is_some(), "values.yaml does not show {path}/{name}");
-        }
+/// Walks values and schema side by side.
+fn explained(values: &serde_json::Value, schema: &serde_json::Value, path: &str) {
+    let known = schema["properties"].as_object();
+    for (name, value) in values.as_object().into_iter().flatten() {
+        let Some(known) = known else { continue };
+        let path = format!("{path}/{name}");
+        let schema = known.get(name).unwrap_or_else(|| panic!("values.schema.json has no {path}"));
+        assert!(schema["description"].is_string(), "{path} has no description");
+        explained(value, schema, &path);
+    }
+    for name in
+        known.into_iter().flat_map(|known| known.keys()).filter(|name| *name != "global" && *name != "claims")
+    {
+        assert!(values.get(name).is_some(), "values.yaml does not show {path}/{name}");
     }
 }
 
@@ -165,9 +164,9 @@ async fn restricted_to_namespaces() {
         ask(plane, &["create", "namespace", other]).await;
     }
     let values = format!("{}/ci/restricted-values.yaml", chart());
-    let place = ["--namespace", "restricted-operator"];
+    let namespaced = ["--namespace", "restricted-operator"];
     let install = ["install", "restricted", &chart(), "--values", &values];
-    helm(plane, &[&install[..], &place].concat()).await.unwrap();
+    helm(plane, &[&install[..], &namespaced].concat()).await.unwrap();
 
     let account = "system:serviceaccount:restricted-operator:restricted-mail-operator";
     for (question, expected) in [
@@ -185,7 +184,7 @@ async fn restricted_to_namespaces() {
         assert_eq!(answer.trim(), expected, "{question:?}");
     }
     let arguments = ["get", "deployment", "restricted-mail-operator", "-o", "jsonpath={..args}"];
-    let arguments = ask(plane, &[&arguments[..], &place].concat()).await;
+    let arguments = ask(plane, &[&arguments[..], &namespaced].concat()).await;
     for argument in [
         "--namespace=restricted-a",
         "--namespace=restricted-b",
@@ -194,26 +193,29 @@ async fn restricted_to_namespaces() {
     ] {
         assert!(arguments.contains(argument), "{arguments}");
     }
-    ask(plane, &[&["get", "networkpolicy", "restricted-mail-operator"], &place[..]].concat()).await;
-    helm(plane, &[&["uninstall", "restricted"], &place[..]].concat()).await.unwrap();
+    ask(plane, &[&["get", "networkpolicy", "restricted-mail-operator"], &namespaced[..]].concat()).await;
+    helm(plane, &[&["uninstall", "restricted"], &namespaced[..]].concat()).await.unwrap();
 }
 
 #[tokio::test]
 async fn everything_a_large_cluster_sets() {
     let plane = namespace("production").await;
     let values = format!("{}/ci/production-values.yaml", chart());
-    let place = ["--namespace", "production"];
+    let namespaced = ["--namespace", "production"];
     let install = ["install", "production", &chart(), "--values", &values];
-    helm(plane, &[&install[..], &place].concat()).await.unwrap();
+    helm(plane, &[&install[..], &namespaced].concat()).await.unwrap();
     let image =
-        ask(plane, &[&["get", "deployment", "mailer", "-o", "jsonpath={..image}"], &place[..]].concat())
+        ask(plane, &[&["get", "deployment", "mailer", "-o", "jsonpath={..image}"], &namespaced[..]].concat())
             .await;
     assert!(image.starts_with("registry.corp.example/platform/mail-operator@sha256:"), "{image}");
-    helm(plane, &[&["uninstall", "production"], &place[..]].concat()).await.unwrap();
+    helm(plane, &[&["uninstall", "production"], &namespaced[..]].concat()).await.unwrap();
     let left = ask(
         plane,
-        &[&["get", "deployment,service,role,serviceaccount,networkpolicy,pdb", "-o", "name"], &place[..]]
-            .concat(),
+        &[
+            &["get", "deployment,service,role,serviceaccount,networkpolicy,pdb", "-o", "name"],
+            &namespaced[..],
+        ]
+        .concat(),
     )
     .await;
     assert_eq!(left.trim(), "serviceaccount/default");

@@ -49,9 +49,10 @@ async fn kustomize(plane: &ControlPlane) {
 
 /// Helm leaves CRDs alone whatever happens. After an upgrade the operator changes them; here somebody with exactly its rights.
 async fn helm_upgrades_and_uninstalls(plane: &ControlPlane) -> Answer {
-    let place = ["--namespace", "mail-operator"];
+    let namespaced = ["--namespace", "mail-operator"];
     let older = older_chart();
-    helm(plane, &[&["install", "mail-operator", &older.display().to_string()], &place[..]].concat()).await?;
+    helm(plane, &[&["install", "mail-operator", &older.display().to_string()], &namespaced[..]].concat())
+        .await?;
     established(plane).await;
     assert_eq!(schema_version(plane).await, "0");
     let refusal = plane.apply_yaml(&NOTIFICATION.replace("NAME", "new-field")).await.unwrap_err().to_string();
@@ -61,7 +62,7 @@ async fn helm_upgrades_and_uninstalls(plane: &ControlPlane) -> Answer {
     let uid = ["get", "notification", "old", "-n", "mail-operator", "-o", "jsonpath={.metadata.uid}"];
     let before = ask(plane, &uid).await;
 
-    helm(plane, &[&["upgrade", "mail-operator", &chart()], &place[..]].concat()).await?;
+    helm(plane, &[&["upgrade", "mail-operator", &chart()], &namespaced[..]].concat()).await?;
     assert_eq!(schema_version(plane).await, "0", "Helm is known not to touch it");
     let crds = in_repository("crds").display().to_string();
     let operator = "--as=system:serviceaccount:mail-operator:mail-operator";
@@ -69,7 +70,7 @@ async fn helm_upgrades_and_uninstalls(plane: &ControlPlane) -> Answer {
     assert_eq!(schema_version(plane).await, mail_operator::api::crds::CURRENT_SCHEMA.to_string());
     plane.apply_yaml(&NOTIFICATION.replace("NAME", "new-field")).await.unwrap();
 
-    helm(plane, &[&["uninstall", "mail-operator"], &place[..]].concat()).await?;
+    helm(plane, &[&["uninstall", "mail-operator"], &namespaced[..]].concat()).await?;
     assert_eq!(ask(plane, &["get", "deployment", "-A", "-o", "name"]).await, "");
     let crds = ask(plane, &["get", "crd", "-o", "name"]).await;
     assert_eq!(crds.lines().count(), 3, "{crds}");

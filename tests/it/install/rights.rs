@@ -1,4 +1,4 @@
-//! Who may do what, asked of the API server: the operator's ServiceAccount, and people with Kubernetes' view, edit and admin.
+//! Who may do what, asked of the API server: the operator's `ServiceAccount`, and people with Kubernetes' view, edit and admin.
 
 use super::{ask, chart, helm};
 use crate::cluster::namespace;
