@@ -5,7 +5,7 @@ use crate::generated::compare;
 use mail_operator::api::crds;
 
 #[tokio::test]
-async fn equals_the_rendered_chart() {
+async fn generated_from_the_chart() {
     compare("deploy/operator.yaml", &normalised(&rendered(None).await));
     let crds: Vec<_> = crds::all().iter().map(|crd| crds::to_yaml(crd).unwrap()).collect();
     compare("deploy/crds.yaml", &crds.join("---\n"));
