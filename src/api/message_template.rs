@@ -103,8 +103,6 @@ pub struct Translation {
 /// A name that texts may use.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.default) && has(self.required) && self.required)")
-    .message("a variable with a default is never missing: remove required or default"))]
 pub struct Variable {
     /// The name as it stands in the texts.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
@@ -115,6 +113,7 @@ pub struct Variable {
     #[serde(default, rename = "type")]
     pub type_: VariableType,
     /// Whether a Notification must give it. Default `false`: without value and default it is empty.
+    /// A variable with a default is never missing. (`default` may have any type, so no CEL rule can see it.)
     #[serde(default)]
     pub required: bool,
     /// Used when a Notification gives none.

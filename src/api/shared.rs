@@ -189,9 +189,9 @@ impl JsonSchema for DurationText {
 pub type Values = std::collections::BTreeMap<String, serde_json::Value>;
 
 /// At most 64 values; their types are checked against the template's variables, not by the schema.
+/// Not `additionalProperties` of any type: CEL rules cannot even ask whether such a field is there.
 pub(crate) fn values_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
-        "type": "object", "maxProperties": 64,
-        "additionalProperties": { "x-kubernetes-preserve-unknown-fields": true }
+        "type": "object", "maxProperties": 64, "x-kubernetes-preserve-unknown-fields": true
     })
 }

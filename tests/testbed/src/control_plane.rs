@@ -205,6 +205,7 @@ fn start_controller_manager(
         "garbage-collector-controller",
         "serviceaccount-controller",
         "root-ca-certificate-publisher-controller",
+        "clusterrole-aggregation-controller",
     ];
     let root_ca = scratch.write("ca.crt", ca.pem())?;
     let mut command = Command::new(program);

@@ -1,0 +1,49 @@
+{{/* The name of everything in this release. */}}
+{{- define "mail-operator.fullname" -}}
+{{- $name := .Release.Name -}}
+{{- if not (contains .Chart.Name $name) -}}
+{{- $name = printf "%s-%s" $name .Chart.Name -}}
+{{- end -}}
+{{- .Values.fullnameOverride | default $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "mail-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* Helm adds app.kubernetes.io/managed-by by itself; written here it would be untrue in deploy/. */}}
+{{- define "mail-operator.labels" -}}
+{{ include "mail-operator.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end -}}
+
+{{- define "mail-operator.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Says no to values that fit the schema one by one but not together. */}}
+{{- define "mail-operator.validate" -}}
+{{- with .Values -}}
+{{- if .namespaces -}}
+{{- if and (or .mailServers .templates) (not (has $.Release.Namespace .namespaces)) -}}
+{{- fail (printf "mailServers and templates become objects in the namespace %s, which the operator would not see: add it to namespaces" $.Release.Namespace) -}}
+{{- end -}}
+{{- if .defaultServer -}}
+{{- $namespace := first (splitList "/" .defaultServer) -}}
+{{- if not (has $namespace .namespaces) -}}
+{{- fail (printf "defaultServer lies in the namespace %s, which the operator would not see: add it to namespaces" $namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .metrics.monitor "ServiceMonitor") (not .metrics.service) -}}
+{{- fail "metrics.monitor: ServiceMonitor needs metrics.service: true (PodMonitor does not)" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

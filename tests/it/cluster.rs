@@ -1,0 +1,43 @@
+//! The control plane that the whole binary shares, with our CRDs in it. It starts with the first test that asks for it; each
+//! test works in namespaces of its own.
+
+use mail_operator_testbed::ControlPlane;
+use std::path::{Path, PathBuf};
+use tokio::sync::OnceCell;
+
+static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
+
+/// The shared control plane. It ends with the process.
+pub async fn cluster() -> &'static ControlPlane {
+    CLUSTER
+        .get_or_init(async || {
+            let plane = ControlPlane::start().await.unwrap();
+            install_crds(&plane).await;
+            plane
+        })
+        .await
+}
+
+/// Applies `crds/` and waits until the API server serves the three kinds.
+pub async fn install_crds(plane: &ControlPlane) {
+    plane.apply(&in_repository("crds")).await.unwrap();
+    let crds = in_repository("crds").display().to_string();
+    plane
+        .kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds])
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+}
+
+/// Makes a namespace in the shared control plane. Names are the test's own, so that a failure shows whose it was.
+pub async fn namespace(name: &str) -> &'static ControlPlane {
+    let plane = cluster().await;
+    plane.kubectl(&["create", "namespace", name]).await.unwrap().success().unwrap();
+    plane
+}
+
+/// A path of the source tree.
+pub fn in_repository(path: impl AsRef<Path>) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}

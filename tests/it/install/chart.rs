@@ -1,0 +1,223 @@
+//! The chart by itself and in `helm install`: what it accepts, what it refuses with which words, what it leaves behind.
+
+use super::{ask, chart, helm, helm_offline, objects, rendered, values_files};
+use crate::cluster::{cluster, namespace};
+use mail_operator_testbed::ControlPlane;
+
+#[tokio::test]
+async fn lint_has_nothing_to_say() {
+    let chart = chart();
+    helm_offline(&["lint", "--strict", &chart], "").await.unwrap();
+    for values in values_files() {
+        helm_offline(&["lint", "--strict", &chart, "--values", &values.display().to_string()], "")
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn wrong_values_are_refused_with_their_name() {
+    for (values, complaint) in [
+        ("replica: 1", "'replica' not allowed"),
+        ("replicas: two", "at '/replicas'"),
+        ("replicas: -1", "at '/replicas'"),
+        ("image: {digest: latest}", "at '/image/digest'"),
+        ("image: {pullpolicy: Always}", "'pullpolicy' not allowed"),
+        ("namespaces: team-a", "at '/namespaces'"),
+        ("namespaces: [Team_A]", "at '/namespaces/0'"),
+        ("namespaces: [a, a]", "at '/namespaces'"),
+        ("defaultServer: corp", "at '/defaultServer'"),
+        ("secretBinding: Optional", "at '/secretBinding'"),
+        ("egress: {allow: [10.0.0.0]}", "at '/egress/allow/0'"),
+        ("egress: {deny: [10.0.0.0/33]}", "at '/egress/deny/0'"),
+        ("log: {level: verbose}", "at '/log/level'"),
+        ("log: {format: no}", "at '/log/format'"),
+        ("workers: 0", "at '/workers'"),
+        ("manageCRDs: 'yes'", "at '/manageCRDs'"),
+        ("mailServers: {Corp: {sender: {address: a@b.example}}}", "'Corp'"),
+        ("mailServers: {corp: {host: smtp.corp.example}}", "missing property 'sender'"),
+        ("templates: {welcome: {text: Hello}}", "missing property 'subject'"),
+        ("podAnnotations: {date: 1}", "at '/podAnnotations/date'"),
+        ("metrics: {monitor: Prometheus}", "at '/metrics/monitor'"),
+        ("networkPolicy: {egressPorts: [smtp]}", "at '/networkPolicy/egressPorts/0'"),
+        ("networkPolicy: {egressPorts: [0]}", "at '/networkPolicy/egressPorts/0'"),
+        // One by one they are fine.
+        (
+            "{namespaces: [a], mailServers: {corp: {sender: {address: a@b.example}}}}",
+            "mail, which the operator would not see",
+        ),
+        ("{namespaces: [a], defaultServer: b/corp}", "namespace b, which the operator would not see"),
+        ("metrics: {monitor: ServiceMonitor, service: false}", "needs metrics.service"),
+    ] {
+        let arguments = ["template", "x", &chart(), "--namespace", "mail", "--values", "-"];
+        let refusal = helm_offline(&arguments, values).await.expect_err(values);
+        assert!(refusal.contains(complaint), "{values}: {refusal}");
+    }
+}
+
+/// A schema that does not know a value would refuse it; one that nobody explains is no use either.
+#[test]
+fn the_schema_knows_and_explains_each_value() {
+    let read = |file: &str| std::fs::read_to_string(format!("{}/{file}", chart())).unwrap();
+    let values: serde_json::Value = serde_yaml::from_str(&read("values.yaml")).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&read("values.schema.json")).unwrap();
+    explained(&values, &schema, "");
+}
+
+/// Walks values and schema side by side.
+fn explained(values: &serde_json::Value, schema: &serde_json::Value, path: &str) {
+    let known = schema["properties"].as_object();
+    for (name, value) in values.as_object().into_iter().flatten() {
+        let Some(known) = known else { continue };
+        let path = format!("{path}/{name}");
+        let schema = known.get(name).unwrap_or_else(|| panic!("values.schema.json has no {path}"));
+        assert!(schema["description"].is_string(), "{path} has no description");
+        explained(value, schema, &path);
+    }
+    for name in
+        known.into_iter().flat_map(|known| known.keys()).filter(|name| *name != "global" && *name != "claims")
+    {
+        assert!(values.get(name).is_some(), "values.yaml does not show {path}/{name}");
+    }
+}
+
+#[tokio::test]
+async fn prometheus_operator_is_told_on_demand() {
+    for (monitor, endpoints, port) in
+        [("ServiceMonitor", "endpoints", "metrics"), ("PodMonitor", "podMetricsEndpoints", "admin")]
+    {
+        let values =
+            format!("metrics: {{monitor: {monitor}, interval: 15s, monitorLabels: {{release: prometheus}}}}");
+        let arguments = ["template", "x", &chart(), "--values", "-"];
+        let objects = objects(&helm_offline(&arguments, &values).await.unwrap());
+        let found = objects.iter().find(|object| object["kind"] == monitor).unwrap();
+        assert_eq!(found["metadata"]["labels"]["release"], "prometheus");
+        let wanted = serde_json::json!([{ "port": port, "path": "/metrics", "interval": "15s" }]);
+        assert_eq!(found["spec"][endpoints], wanted);
+    }
+    assert!(!rendered(None).await.contains("monitoring.coreos.com"));
+}
+
+#[tokio::test]
+async fn servers_and_templates_come_with_the_install_and_stay_without_it() {
+    let plane = namespace("mail").await;
+    let values = format!("{}/ci/servers-and-templates-values.yaml", chart());
+    let (chart, [flag, space, name]) = (chart(), ["--namespace", "mail", "objects"]);
+
+    let notes = helm(plane, &["install", name, &chart, flag, space, "--values", &values]).await.unwrap();
+    assert!(notes.contains("serverRef: {name: corp}"), "{notes}");
+    assert_eq!(accepted_from_notes(plane, &notes).await, 1);
+    let servers = ask(plane, &["get", "msc", flag, space, "-o", "name"]).await;
+    assert_eq!(servers.split_whitespace().count(), 2, "{servers}");
+    let subject = "jsonpath={.spec.subject}|{.spec.translations[0].locale}";
+    let subject = ask(plane, &["get", "mt", "welcome", flag, space, "-o", subject]).await;
+    assert_eq!(subject, "Welcome, {{ name }}|no");
+    let arguments = ["get", "deployment", "objects-mail-operator", flag, space, "-o", "jsonpath={..args}"];
+    let arguments = ask(plane, &arguments).await;
+    assert!(arguments.contains("--default-server=mail/corp"), "{arguments}");
+
+    helm(plane, &["upgrade", name, &chart, flag, space]).await.unwrap();
+    helm(plane, &["uninstall", name, flag, space]).await.unwrap();
+    let kept = ask(plane, &["get", "msc,mt", flag, space, "-o", "name"]).await;
+    assert_eq!(kept.split_whitespace().count(), 3, "{kept}");
+
+    // The same release takes them back; with keepObjects off they then go with it.
+    let give_up = ["--set", "keepObjects=false", "--values", &values];
+    helm(plane, &[&["install", name, &chart, flag, space], &give_up[..]].concat()).await.unwrap();
+    helm(plane, &["uninstall", name, flag, space]).await.unwrap();
+    assert_eq!(ask(plane, &["get", "msc,mt", flag, space, "-o", "name"]).await, "");
+}
+
+#[tokio::test]
+async fn what_the_notes_tell_people_to_type_works() {
+    let plane = namespace("notes").await;
+    let notes = helm(plane, &["install", "notes", &chart(), "--namespace", "notes"]).await.unwrap();
+    assert_eq!(accepted_from_notes(plane, &notes).await, 2);
+    helm(plane, &["uninstall", "notes", "--namespace", "notes"]).await.unwrap();
+}
+
+/// How many documents the notes tell people to pipe into kubectl; each must be accepted.
+async fn accepted_from_notes(plane: &ControlPlane, notes: &str) -> usize {
+    let documents: Vec<_> =
+        notes.split("<<EOF\n").skip(1).map(|rest| rest.split("\nEOF\n").next().unwrap()).collect();
+    for document in &documents {
+        let answer =
+            plane.kubectl_with_input(&["create", "--dry-run=server", "-f", "-"], document).await.unwrap();
+        assert!(answer.status.success(), "{}\n{document}", answer.stderr);
+    }
+    documents.len()
+}
+
+#[tokio::test]
+async fn a_mistake_in_a_mail_server_is_answered_at_install() {
+    let plane = namespace("mistake").await;
+    let values = "mailServers.corp.sender.address=a@corp.example";
+    let (chart, more) = (chart(), ["--namespace", "mistake", "--set", values]);
+    let refusal = helm(plane, &[&["install", "mistake", &chart], &more[..]].concat()).await.unwrap_err();
+    assert!(refusal.contains("host is required: the DNS name or IP address of the mail server"), "{refusal}");
+}
+
+#[tokio::test]
+async fn restricted_to_namespaces() {
+    let plane = namespace("restricted-a").await;
+    for other in ["restricted-b", "restricted-operator"] {
+        ask(plane, &["create", "namespace", other]).await;
+    }
+    let values = format!("{}/ci/restricted-values.yaml", chart());
+    let namespaced = ["--namespace", "restricted-operator"];
+    let install = ["install", "restricted", &chart(), "--values", &values];
+    helm(plane, &[&install[..], &namespaced].concat()).await.unwrap();
+
+    let account = "system:serviceaccount:restricted-operator:restricted-mail-operator";
+    for (question, expected) in [
+        ("get secrets -n restricted-a", "yes"),
+        ("patch notifications.mail-operator.dev --subresource=status -n restricted-b", "yes"),
+        ("watch namespaces", "yes"),
+        ("get secrets -n default", "no"),
+        ("list notifications.mail-operator.dev -n default", "no"),
+        ("get secrets -n restricted-operator", "no"),
+        ("update configmaps -n restricted-operator", "yes"),
+        ("patch customresourcedefinitions/notifications.mail-operator.dev", "no"), // manageCRDs is off
+    ] {
+        let question: Vec<_> = question.split(' ').chain(["--as", account]).collect();
+        let answer = plane.kubectl(&[&["auth", "can-i"], &question[..]].concat()).await.unwrap().stdout;
+        assert_eq!(answer.trim(), expected, "{question:?}");
+    }
+    let arguments = ["get", "deployment", "restricted-mail-operator", "-o", "jsonpath={..args}"];
+    let arguments = ask(plane, &[&arguments[..], &namespaced].concat()).await;
+    for argument in [
+        "--namespace=restricted-a",
+        "--namespace=restricted-b",
+        "--egress-deny=2001:db8::/32",
+        "--manage-crds=false",
+    ] {
+        assert!(arguments.contains(argument), "{arguments}");
+    }
+    ask(plane, &[&["get", "networkpolicy", "restricted-mail-operator"], &namespaced[..]].concat()).await;
+    helm(plane, &[&["uninstall", "restricted"], &namespaced[..]].concat()).await.unwrap();
+}
+
+#[tokio::test]
+async fn everything_a_large_cluster_sets() {
+    let plane = namespace("production").await;
+    let values = format!("{}/ci/production-values.yaml", chart());
+    let namespaced = ["--namespace", "production"];
+    let install = ["install", "production", &chart(), "--values", &values];
+    helm(plane, &[&install[..], &namespaced].concat()).await.unwrap();
+    let image =
+        ask(plane, &[&["get", "deployment", "mailer", "-o", "jsonpath={..image}"], &namespaced[..]].concat())
+            .await;
+    assert!(image.starts_with("registry.corp.example/platform/mail-operator@sha256:"), "{image}");
+    helm(plane, &[&["uninstall", "production"], &namespaced[..]].concat()).await.unwrap();
+    let left = ask(
+        plane,
+        &[
+            &["get", "deployment,service,role,serviceaccount,networkpolicy,pdb", "-o", "name"],
+            &namespaced[..],
+        ]
+        .concat(),
+    )
+    .await;
+    assert_eq!(left.trim(), "serviceaccount/default");
+    assert_eq!(ask(cluster().await, &["get", "clusterrole", "mailer", "--ignore-not-found"]).await, "");
+}

@@ -1,0 +1,126 @@
+//! On a cluster that has never seen us: `kubectl apply -k deploy` at the first try, and Helm from an older version to this one
+//! and away again. Needs a control plane of its own.
+
+use super::{Answer, ask, chart, helm};
+use crate::cluster::in_repository;
+use mail_operator_testbed::ControlPlane;
+use std::path::{Path, PathBuf};
+
+const NOTIFICATION: &str = r"
+apiVersion: mail-operator.dev/v1alpha1
+kind: Notification
+metadata: {name: NAME, namespace: mail-operator}
+spec:
+  to: [{address: you@corp.example}]
+  message: {content: {subject: Hello, text: Hello}}
+  delivery: {keepFor: forever}
+";
+
+#[tokio::test]
+async fn first_kustomize_then_helm() {
+    let plane = ControlPlane::start().await.unwrap();
+    kustomize(&plane).await;
+    ask(&plane, &["create", "namespace", "mail-operator"]).await;
+    helm_upgrades_and_uninstalls(&plane).await.unwrap();
+}
+
+/// One apply, no second try, client-side as people type it; then nothing is left.
+async fn kustomize(plane: &ControlPlane) {
+    let deploy = in_repository("deploy").display().to_string();
+    let applied = ask(plane, &["apply", "-k", &deploy]).await;
+    for object in [
+        "namespace/mail-operator created",
+        "deployment.apps/mail-operator created",
+        "notifications.mail-operator.dev created",
+    ] {
+        assert!(applied.contains(object), "{applied}");
+    }
+    let again = ask(plane, &["apply", "-k", &deploy]).await;
+    // kubectl sends a PodDisruptionBudget's selector each time, whether it changed or not.
+    let changed = again
+        .lines()
+        .filter(|line| !line.ends_with(" unchanged") && !line.starts_with("poddisruptionbudget"));
+    assert_eq!(changed.collect::<Vec<_>>(), [""; 0]);
+    established(plane).await;
+    plane.apply_yaml(&NOTIFICATION.replace("NAME", "first")).await.unwrap();
+    ask(plane, &["delete", "-k", &deploy, "--wait", "--timeout=120s"]).await;
+    assert_eq!(ask(plane, &["get", "crd", "-o", "name"]).await, "");
+}
+
+/// Helm leaves CRDs alone whatever happens. After an upgrade the operator changes them; here somebody with exactly its rights.
+async fn helm_upgrades_and_uninstalls(plane: &ControlPlane) -> Answer {
+    let namespaced = ["--namespace", "mail-operator"];
+    let older = older_chart();
+    helm(plane, &[&["install", "mail-operator", &older.display().to_string()], &namespaced[..]].concat())
+        .await?;
+    established(plane).await;
+    assert_eq!(schema_version(plane).await, "0");
+    let refusal = plane.apply_yaml(&NOTIFICATION.replace("NAME", "new-field")).await.unwrap_err().to_string();
+    assert!(refusal.contains("keepFor"), "{refusal}");
+    let old = NOTIFICATION.replace("NAME", "old").replace("  delivery: {keepFor: forever}\n", "");
+    plane.apply_yaml(&old).await.unwrap();
+    let uid = ["get", "notification", "old", "-n", "mail-operator", "-o", "jsonpath={.metadata.uid}"];
+    let before = ask(plane, &uid).await;
+
+    helm(plane, &[&["upgrade", "mail-operator", &chart()], &namespaced[..]].concat()).await?;
+    assert_eq!(schema_version(plane).await, "0", "Helm is known not to touch it");
+    let crds = in_repository("crds").display().to_string();
+    let operator = "--as=system:serviceaccount:mail-operator:mail-operator";
+    ask(plane, &["apply", "--server-side", "--force-conflicts", operator, "-f", &crds]).await;
+    assert_eq!(schema_version(plane).await, mail_operator::api::crds::CURRENT_SCHEMA.to_string());
+    plane.apply_yaml(&NOTIFICATION.replace("NAME", "new-field")).await.unwrap();
+
+    helm(plane, &[&["uninstall", "mail-operator"], &namespaced[..]].concat()).await?;
+    assert_eq!(ask(plane, &["get", "deployment", "-A", "-o", "name"]).await, "");
+    let crds = ask(plane, &["get", "crd", "-o", "name"]).await;
+    assert_eq!(crds.lines().count(), 3, "{crds}");
+    assert_eq!(ask(plane, &uid).await, before, "the object is the same one");
+    Ok(before)
+}
+
+async fn established(plane: &ControlPlane) {
+    ask(plane, &["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await;
+}
+
+async fn schema_version(plane: &ControlPlane) -> String {
+    let path = r"jsonpath={.metadata.annotations.mail-operator\.dev/schema-version}";
+    ask(plane, &["get", "crd", "notifications.mail-operator.dev", "-o", path]).await
+}
+
+/// The chart as it might have been: schema 0, in which `delivery.keepFor` was not yet thought of.
+fn older_chart() -> PathBuf {
+    let older = Path::new(env!("CARGO_TARGET_TMPDIR")).join("older-chart");
+    if older.exists() {
+        std::fs::remove_dir_all(&older).unwrap();
+    }
+    copy(&in_repository("charts/mail-operator"), &older);
+    let edit = |file: &str, edit: &dyn Fn(&mut serde_json::Value)| {
+        let path = older.join(file);
+        let mut content = serde_yaml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        edit(&mut content);
+        std::fs::write(path, content.to_string()).unwrap(); // JSON is YAML
+    };
+    edit("Chart.yaml", &|chart| chart["version"] = "0.0.9".into());
+    edit("crds/notifications.mail-operator.dev.yaml", &|crd| {
+        crd["metadata"]["annotations"]["mail-operator.dev/schema-version"] = "0".into();
+        let spec = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        let delivery = &mut spec["properties"]["delivery"];
+        for place in ["default", "properties"] {
+            delivery[place].as_object_mut().unwrap().remove("keepFor").unwrap();
+        }
+    });
+    older
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
