@@ -135,6 +135,11 @@ fn add(engine: &mut Environment<'static>, source: &Source<'_>) -> Result<(), Tem
     if let Some(control) = stray_control(source) {
         return Err(wrong(format!("holds the control character U+{:04X}: remove it", u32::from(control))));
     }
+    if let Some(octet) = engine::too_long(source) {
+        let place = Some(engine::position(source, octet));
+        let message = format!("an expression is longer than {} octets: split it with set", engine::MAX_TAG);
+        return Err(TemplateProblem::in_text(Reason::SyntaxError, locale, *part, place, message));
+    }
     engine::add(engine, name, source).map_err(|error| TemplateProblem::syntax(locale, *part, source, &error))
 }
 
