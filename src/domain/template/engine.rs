@@ -16,8 +16,8 @@ pub(super) const MAX_SOURCE: usize = 64 * 1024;
 /// walked by recursion, and folding `1~1~1…` takes the square of its length: this keeps both small.
 pub(super) const MAX_TAG: usize = 2048;
 
-/// Stack for compiling, in octets: ten times what the deepest tree of [`MAX_TAG`] takes in a debug
-/// build. Pages of it that are not needed are never touched.
+/// Stack for compiling, in octets: at least four times what the deepest tree takes in a debug build, a
+/// source full of `elif`. Pages of it that are not needed are never touched.
 const COMPILE_STACK: usize = 64 * 1024 * 1024;
 
 /// What the names of HTML texts end with; it decides on escaping.
@@ -47,18 +47,19 @@ pub(super) fn render(engine: &Environment<'static>, name: &str, scope: &Value) -
     engine.get_template(name)?.render(scope.clone())
 }
 
-/// The names that a text takes from outside, without those the engine provides.
+/// The names that a text takes from outside, those that the engine provides among them.
 pub(super) fn names(engine: &Environment<'static>, name: &str) -> BTreeSet<String> {
-    let mut names = undeclared(engine, name, false);
-    for (global, _) in engine.globals() {
-        names.remove(global);
-    }
-    names
+    undeclared(engine, name, false)
 }
 
 /// The same with members, as far as the text spells them out: `recipient.address`.
 pub(super) fn paths(engine: &Environment<'static>, name: &str) -> BTreeSet<String> {
     undeclared(engine, name, true)
+}
+
+/// Whether the engine itself provides the name, as it does `range`.
+pub(super) fn provides(engine: &Environment<'static>, name: &str) -> bool {
+    engine.globals().any(|(global, _)| global == name)
 }
 
 fn undeclared(engine: &Environment<'static>, name: &str, nested: bool) -> BTreeSet<String> {

@@ -1,4 +1,10 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value
+)]
 
 use super::*;
 use crate::api::Reason;
@@ -63,6 +69,15 @@ fn renders_the_language_that_fits() {
 }
 
 #[test]
+fn a_variable_may_be_called_like_a_function() {
+    let template =
+        compiled(json!({ "text": "{{ range(2) }} {{ namespace }}", "variables": [{ "name": "namespace" }] }));
+    assert_eq!(template.names().collect::<Vec<_>>(), ["namespace"]);
+    let message = rendered(&template, None, json!({ "namespace": "hr" })).unwrap();
+    assert_eq!(message.content.text(), Some("[0, 1] hr"));
+}
+
+#[test]
 fn values_are_escaped_in_html_only() {
     let template = compiled(json!({
         "subject": ".{{ name }}", "text": "{{ name }}", "html": "<a href=\"{{ name }}\">{{ name }}</a>",
@@ -76,6 +91,7 @@ fn values_are_escaped_in_html_only() {
 
 /// Each mistake with its place and the sentence people read.
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn mistakes() {
     use Reason::{ExampleFailed, InvalidSpec, SyntaxError, UndeclaredVariable};
     let object = json!([{ "name": "user", "type": "Object", "required": true, "example": { "id": 1 } }]);

@@ -1,4 +1,10 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value
+)]
 
 use super::*;
 use serde_json::json;
@@ -168,7 +174,7 @@ fn bounds() {
     let found = variables.check(Some(&common), &[("anna@x", Some(&own))]).unwrap_err();
     assert_eq!(found.len(), 1);
     assert!(found[0].to_string().starts_with("to[anna@x].values: too much"), "{}", found[0]);
-    let deep = (0..MAX_DEPTH + 1).fold(json!(1), |inner, _| json!([inner]));
+    let deep = (0..=MAX_DEPTH).fold(json!(1), |inner, _| json!([inner]));
     assert_eq!(
         problems(&variables, json!({ "l": deep })),
         ["message.values.l: is nested deeper than 16 levels"]
