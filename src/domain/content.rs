@@ -15,9 +15,6 @@ pub const MAX_SUBJECT_CHARS: usize = 998;
 /// square of their nesting. Written messages have some hundred, a table of 500 rows and 4 columns 5000.
 const MAX_DERIVED_TAGS: usize = 5_000;
 
-/// Deriving text recurses with the nesting of the HTML.
-const DERIVING_STACK: usize = 64 * 1024 * 1024;
-
 /// How wide derived text is. RFC 5322 recommends at most 78 characters a line.
 const DERIVED_WIDTH: usize = 76;
 
@@ -174,13 +171,11 @@ fn derive_text(html: &str) -> Result<String, ContentProblem> {
     if html.matches('<').count() - closings > MAX_DERIVED_TAGS {
         return Err(ContentProblem::NotDerivable);
     }
-    let convert = || {
-        html2text::config::plain()
-            .no_table_borders()
-            .allow_width_overflow()
-            .string_from_read(html.as_bytes(), DERIVED_WIDTH)
-    };
-    let text = stacker::grow(DERIVING_STACK, convert).map_err(|_| ContentProblem::NotDerivable)?;
+    let text = html2text::config::plain()
+        .no_table_borders()
+        .allow_width_overflow()
+        .string_from_read(html.as_bytes(), DERIVED_WIDTH)
+        .map_err(|_| ContentProblem::NotDerivable)?;
     match stray_control(&text) {
         Some(control) => Err(ContentProblem::Control(control)),
         None => Ok(text),
