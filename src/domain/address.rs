@@ -250,6 +250,7 @@ mod tests {
             ("it\0@corp.example", Err(P::Control('\0'))),
             ("it\u{85}@corp.example", Err(P::Control('\u{85}'))),
             ("a b@corp.example", Err(P::Local(' '))),
+            ("a\u{a0}b@corp.example", Err(P::Local('\u{a0}'))),
             ("\"a\"@corp.example", Err(P::Local('"'))),
             ("a@b@corp.example", Err(P::Local('@'))),
             ("<it@corp.example", Err(P::Local('<'))),
