@@ -1,6 +1,7 @@
 //! E-mail addresses and mailboxes, checked so that nothing in them can break out of a header or an
 //! SMTP command, and who may stand in From. Whether an address exists is the mail server's answer.
 
+use crate::domain::problem::Problem;
 use std::fmt;
 
 /// An address `local@domain` that fits into SMTP and headers as it is: no quoting, no control
@@ -44,6 +45,14 @@ pub enum AddressProblem {
     NameTooLong,
 }
 
+impl AddressProblem {
+    /// Names the field and shows the beginning of what it holds.
+    fn in_field(&self, field: &str, text: &str) -> Problem {
+        let shown: String = text.chars().take(80).collect();
+        Problem::new(field, format!("\"{shown}\" {self}"))
+    }
+}
+
 impl EmailAddress {
     /// Reads an address as a person writes it.
     pub fn parse(text: &str) -> Result<Self, AddressProblem> {
@@ -60,6 +69,11 @@ impl EmailAddress {
             return Err(AddressProblem::TooLong);
         }
         lettre::Address::new(local, domain).map(Self).map_err(|_| AddressProblem::Domain)
+    }
+
+    /// Reads what stands in a field of a spec, such as `message.replyTo`.
+    pub fn from_field(field: &str, text: &str) -> Result<Self, Problem> {
+        Self::parse(text).map_err(|problem| problem.in_field(field, text))
     }
 
     /// `local@domain`, as it goes into headers and commands.
@@ -159,6 +173,15 @@ impl Mailbox {
         Ok(Self { address, display_name: display_name.map(String::from) })
     }
 
+    /// Reads what stands in a field of a spec, such as `sender` or `to[it@corp.example]`, with its
+    /// members `address` and `displayName`.
+    pub fn from_field(field: &str, address: &str, display_name: Option<&str>) -> Result<Self, Problem> {
+        Self::parse(address, display_name).map_err(|(member, problem)| {
+            let text = if member == "address" { address } else { display_name.unwrap_or_default() };
+            problem.in_field(&format!("{field}.{member}"), text)
+        })
+    }
+
     /// The address.
     pub fn address(&self) -> &EmailAddress {
         &self.address
@@ -227,6 +250,7 @@ mod tests {
             ("it\0@corp.example", Err(P::Control('\0'))),
             ("it\u{85}@corp.example", Err(P::Control('\u{85}'))),
             ("a b@corp.example", Err(P::Local(' '))),
+            ("a\u{a0}b@corp.example", Err(P::Local('\u{a0}'))),
             ("\"a\"@corp.example", Err(P::Local('"'))),
             ("a@b@corp.example", Err(P::Local('@'))),
             ("<it@corp.example", Err(P::Local('<'))),
@@ -261,6 +285,24 @@ mod tests {
         assert_eq!(name("IT\r\nBcc: x@y"), Err(("displayName", P::Control('\r'))));
         assert_eq!(name(&"é".repeat(129)), Err(("displayName", P::NameTooLong)));
         assert_eq!(Mailbox::parse("it", None), Err(("address", P::Shape)));
+    }
+
+    #[test]
+    fn fields() {
+        let from =
+            |address, name| Mailbox::from_field("message.from", address, name).unwrap_err().to_string();
+        assert_eq!(
+            from("it", None),
+            "message.from.address: \"it\" is not an e-mail address: write it like name@corp.example"
+        );
+        assert_eq!(
+            from("it@corp.example", Some("IT\r\nBcc: x@y")),
+            "message.from.displayName: \"IT\\u{d}\\u{a}Bcc: x@y\" holds the control character U+000D: remove it"
+        );
+        assert_eq!(
+            EmailAddress::from_field("replyTo", "it@[192.0.2.1]").unwrap_err().to_string(),
+            "replyTo: \"it@[192.0.2.1]\" has an IP address after the @: write the domain instead, like corp.example"
+        );
     }
 
     #[test]

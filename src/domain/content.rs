@@ -11,12 +11,9 @@ pub const MAX_BODY_OCTETS: usize = 1024 * 1024;
 /// How many characters a subject may have, rendered: the longest line of a mail (RFC 5322, 2.1.1).
 pub const MAX_SUBJECT_CHARS: usize = 998;
 
-/// How many tags HTML may have for text to be derived from it: the time that takes grows with the
-/// square of their nesting, and these take half a second at worst.
-const MAX_DERIVED_TAGS: usize = 10_000;
-
-/// Deriving text recurses with the nesting of the HTML.
-const DERIVING_STACK: usize = 64 * 1024 * 1024;
+/// How many tags HTML may have for text to be derived from it, since the time that takes grows with the
+/// square of their nesting. Written messages have some hundred, a table of 500 rows and 4 columns 5000.
+const MAX_DERIVED_TAGS: usize = 5_000;
 
 /// How wide derived text is. RFC 5322 recommends at most 78 characters a line.
 const DERIVED_WIDTH: usize = 76;
@@ -170,18 +167,93 @@ fn check_body(body: &str) -> Result<(), ContentProblem> {
 
 /// Plain text for people whose mail program shows no HTML.
 fn derive_text(html: &str) -> Result<String, ContentProblem> {
-    if html.bytes().filter(|b| *b == b'<').count() > MAX_DERIVED_TAGS {
+    let closings = html.matches("</").count();
+    if html.matches('<').count() - closings > MAX_DERIVED_TAGS {
         return Err(ContentProblem::NotDerivable);
     }
-    let convert = || {
-        html2text::config::plain()
-            .no_table_borders()
-            .allow_width_overflow()
-            .string_from_read(html.as_bytes(), DERIVED_WIDTH)
-    };
-    let text = stacker::grow(DERIVING_STACK, convert).map_err(|_| ContentProblem::NotDerivable)?;
+    let text = html2text::config::plain()
+        .no_table_borders()
+        .allow_width_overflow()
+        .string_from_read(html.as_bytes(), DERIVED_WIDTH)
+        .map_err(|_| ContentProblem::NotDerivable)?;
     match stray_control(&text) {
         Some(control) => Err(ContentProblem::Control(control)),
         None => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_can_be_sent() {
+        use ContentProblem as P;
+        let long = "x".repeat(MAX_SUBJECT_CHARS + 1);
+        let large = "x".repeat(MAX_BODY_OCTETS + 1);
+        let nested = "<div>".repeat(MAX_DERIVED_TAGS + 1);
+        for (subject, text, html, expected) in [
+            (" Hello\n", Some("a\r\n\tb"), None, Ok(())),
+            ("Hello", None, Some("<p>x</p>"), Ok(())),
+            ("Hello", Some("x"), Some(nested.as_str()), Ok(())),
+            (" ", Some("x"), None, Err((Part::Subject, P::EmptySubject))),
+            ("a\r\nBcc: x@y", Some("x"), None, Err((Part::Subject, P::SubjectLines))),
+            ("a\rb", Some("x"), None, Err((Part::Subject, P::SubjectLines))),
+            ("a\u{2028}b", Some("x"), None, Err((Part::Subject, P::SubjectLines))),
+            ("a\u{0}b", Some("x"), None, Err((Part::Subject, P::Control('\0')))),
+            (long.as_str(), Some("x"), None, Err((Part::Subject, P::SubjectTooLong))),
+            ("Hello", None, None, Err((Part::Text, P::NoBody))),
+            ("Hello", Some("a\u{1b}[31m"), None, Err((Part::Text, P::Control('\u{1b}')))),
+            ("Hello", Some("x"), Some("\u{0}"), Err((Part::HTML, P::Control('\0')))),
+            ("Hello", Some(large.as_str()), None, Err((Part::Text, P::TooLarge))),
+            ("Hello", None, Some(nested.as_str()), Err((Part::HTML, P::NotDerivable))),
+            ("Hello", None, Some("a&#27;&#0;b"), Ok(())), // the conversion drops them
+        ] {
+            let rendered = Rendered::new(subject, text.map(String::from), html.map(String::from));
+            assert_eq!(rendered.map(drop), expected, "{subject:.30} {text:.30?} {html:.30?}");
+        }
+    }
+
+    #[test]
+    fn derives_text() {
+        let html = "<html><head><style>p { color: red }</style><title>T</title></head><body><h1>Hi</h1>\
+            <p>Go to <a href=\"https://corp.example/\">the portal</a>.</p><ul><li>one<li>two</ul>\
+            <table><tr><td>a</td><td>b</td></tr></table></body></html>";
+        let rendered = Rendered::new("x", None, Some(html.into())).unwrap();
+        let text = rendered.text().unwrap();
+        assert_eq!(
+            text,
+            "# Hi\n\nGo to [the portal][1].\n* one\n* two\n\na b\n\n[1]: https://corp.example/\n"
+        );
+        assert_eq!(rendered.html(), Some(html));
+    }
+
+    #[test]
+    fn literal_content_tells_all_problems() {
+        let literal = |subject: &str, text: Option<&str>| {
+            from_literal(&Content { subject: subject.into(), text: text.map(String::from), html: None })
+        };
+        assert_eq!(literal("Hello", Some("{{ name }}")).unwrap().text(), Some("{{ name }}"));
+        let shown = |subject, text| crate::domain::problem::summary(&literal(subject, text).unwrap_err());
+        assert_eq!(
+            shown("a\nb", Some("a\u{0}b")),
+            "message.content.subject: has more than one line: a subject is a single line; \
+             message.content.text: holds the control character U+0000: remove it"
+        );
+        assert_eq!(
+            shown("Hello", None),
+            "message.content.text: is missing: set text, html or both, a message needs a body"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_html_gives_text_or_a_reason(html in "(<[a-z]{1,5}( [a-z]+=\"?[^\"]{0,5}\"?)?>|</[a-z]{1,5}>|[^<]{0,9}|&#?[a-z0-9]{1,4};|<!--|<!\\[CDATA\\[){0,40}") {
+            if let Ok(rendered) = Rendered::new("x", None, Some(html)) {
+                prop_assert!(rendered.text().is_some_and(|text| stray_control(text).is_none()));
+            }
+        }
     }
 }

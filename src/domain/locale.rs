@@ -71,13 +71,14 @@ fn customary_case(tag: &str) -> String {
 pub fn choose<'a>(
     wanted: Option<&Locale>,
     own: &'a Locale,
-    others: impl IntoIterator<Item = &'a Locale> + Clone,
+    others: impl IntoIterator<Item = &'a Locale>,
 ) -> &'a Locale {
-    wanted
-        .into_iter()
-        .flat_map(Locale::fallbacks)
-        .find_map(|tag| std::iter::once(own).chain(others.clone()).find(|locale| locale.0 == tag))
-        .unwrap_or(own)
+    let steps = |locale: &Locale| wanted?.fallbacks().position(|tag| tag == locale.0);
+    std::iter::once(own)
+        .chain(others)
+        .filter_map(|locale| Some((steps(locale)?, locale)))
+        .min_by_key(|(steps, _)| *steps)
+        .map_or(own, |(_, locale)| locale)
 }
 
 impl fmt::Display for Locale {

@@ -33,11 +33,11 @@ const LISTED: usize = 20;
 
 /// All problems as one text for a condition: at most [`LISTED`] of them, then how many more.
 pub fn summary<P: fmt::Display>(problems: &[P]) -> String {
-    let mut text = problems.iter().take(LISTED).map(P::to_string).collect::<Vec<_>>().join("; ");
+    let mut listed: Vec<_> = problems.iter().take(LISTED).map(P::to_string).collect();
     if let Some(more @ 1..) = problems.len().checked_sub(LISTED) {
-        text.push_str(&format!("; and {more} more"));
+        listed.push(format!("and {more} more"));
     }
-    text
+    listed.join("; ")
 }
 
 /// The text with control characters made visible, at most `limit` characters long.

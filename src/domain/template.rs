@@ -1,4 +1,4 @@
-//! A MessageTemplate, checked and compiled: whoever holds one can render it in any of its languages.
+//! A message template, checked and compiled: whoever holds one can render it in any of its languages.
 //! Compiled once, shared cheaply, rendered many times; it never sees objects or addresses other than
 //! those it is given, includes nothing and cannot run away.
 

@@ -266,21 +266,26 @@ pub(super) fn likeness(written: &str, known: &str) -> Option<usize> {
     (distance <= (known.len() / 3).min(2)).then_some(distance)
 }
 
-/// Levenshtein's distance; inputs are at most 64 characters.
+/// Letters to add, drop, change or swap with their neighbour; inputs are at most 64 characters.
 fn distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
+    let (mut before, mut row): (Vec<usize>, Vec<usize>) = (Vec::new(), (0..=b.len()).collect());
+    let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX / 2);
     for (i, x) in a.iter().enumerate() {
-        let mut left = i + 1;
-        let mut diagonal = i;
-        let mut next = vec![left];
-        for (y, above) in b.iter().zip(row.iter().skip(1)) {
-            left = (left + 1).min(above + 1).min(diagonal + usize::from(x != y));
-            diagonal = *above;
-            next.push(left);
+        let mut next = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let changed = at(&row, j) + usize::from(x != y);
+            let mut best = changed.min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
+            if let (Some(i), Some(j)) = (i.checked_sub(1), j.checked_sub(1))
+                && a.get(i) == Some(y)
+                && b.get(j) == Some(x)
+            {
+                best = best.min(at(&before, j) + 1);
+            }
+            next.push(best);
         }
-        row = next;
+        before = std::mem::replace(&mut row, next);
     }
-    row.last().copied().unwrap_or_default()
+    at(&row, b.len())
 }
 
 #[cfg(test)]

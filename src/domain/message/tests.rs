@@ -29,7 +29,7 @@ fn assert_well_formed(message: &Message) {
         match byte {
             b'\r' => assert_eq!(bytes.get(at + 1), Some(&b'\n'), "bare CR at {at}"),
             b'\n' => {
-                assert_eq!(at.checked_sub(1).and_then(|at| bytes.get(at)), Some(&b'\r'), "bare LF at {at}")
+                assert_eq!(at.checked_sub(1).and_then(|at| bytes.get(at)), Some(&b'\r'), "bare LF at {at}");
             }
             0 => panic!("NUL at {at}"),
             _ => {}

@@ -38,7 +38,7 @@ struct Written<'a> {
 }
 
 /// One text of one language.
-struct Source<'a> {
+struct Text<'a> {
     locale: Locale,
     part: Part,
     name: String,
@@ -47,10 +47,10 @@ struct Source<'a> {
 
 pub(super) fn compile(spec: &MessageTemplateSpec) -> Result<Compiled, Vec<TemplateProblem>> {
     let mut problems = Vec::new();
-    let (mut languages, mut sources, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let (mut languages, mut texts, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for written in written(spec) {
         match language(&written, &mut seen) {
-            Ok(locale) => languages.push(name(&written, &locale, &mut sources)),
+            Ok(locale) => languages.push(name(&written, &locale, &mut texts)),
             Err(problem) => problems.push(problem),
         }
     }
@@ -62,16 +62,16 @@ pub(super) fn compile(spec: &MessageTemplateSpec) -> Result<Compiled, Vec<Templa
         }
     };
     let mut engine = engine::new();
-    for source in &sources {
-        problems.extend(add(&mut engine, source).err());
+    for text in &texts {
+        problems.extend(add(&mut engine, text).err());
     }
     let mut languages = languages.into_iter();
     let (Some(own), Some(variables), true) = (languages.next(), variables, problems.is_empty()) else {
         return Err(problems);
     };
     let mut names = BTreeSet::new();
-    for source in &sources {
-        check_names(&engine, source, &variables, &mut names, &mut problems);
+    for text in &texts {
+        check_names(&engine, text, &variables, &mut names, &mut problems);
     }
     if !problems.is_empty() {
         return Err(problems);
@@ -112,10 +112,10 @@ fn language(written: &Written<'_>, seen: &mut BTreeSet<Locale>) -> Result<Locale
 }
 
 /// Names the texts of a language inside the engine.
-fn name<'a>(written: &Written<'a>, locale: &Locale, sources: &mut Vec<Source<'a>>) -> Texts {
+fn name<'a>(written: &Written<'a>, locale: &Locale, texts: &mut Vec<Text<'a>>) -> Texts {
     let mut source = |part: Part, source: &'a str| {
         let name = format!("{locale}.{part}");
-        sources.push(Source { locale: locale.clone(), part, name: name.clone(), source });
+        texts.push(Text { locale: locale.clone(), part, name: name.clone(), source });
         name
     };
     Texts {
@@ -126,8 +126,8 @@ fn name<'a>(written: &Written<'a>, locale: &Locale, sources: &mut Vec<Source<'a>
     }
 }
 
-fn add(engine: &mut Environment<'static>, source: &Source<'_>) -> Result<(), TemplateProblem> {
-    let Source { locale, part, name, source } = source;
+fn add(engine: &mut Environment<'static>, text: &Text<'_>) -> Result<(), TemplateProblem> {
+    let Text { locale, part, name, source } = text;
     let wrong = |message: String| TemplateProblem::in_text(Reason::SyntaxError, locale, *part, None, message);
     if source.len() > engine::MAX_SOURCE {
         return Err(wrong(format!("is larger than {} KiB", engine::MAX_SOURCE / 1024)));
@@ -135,30 +135,36 @@ fn add(engine: &mut Environment<'static>, source: &Source<'_>) -> Result<(), Tem
     if let Some(control) = stray_control(source) {
         return Err(wrong(format!("holds the control character U+{:04X}: remove it", u32::from(control))));
     }
+    if let Some(octet) = engine::too_long(source) {
+        let place = Some(engine::position(source, octet));
+        let message = format!("an expression is longer than {} octets: split it with set", engine::MAX_TAG);
+        return Err(TemplateProblem::in_text(Reason::SyntaxError, locale, *part, place, message));
+    }
     engine::add(engine, name, source).map_err(|error| TemplateProblem::syntax(locale, *part, source, &error))
 }
 
 /// Every name must be declared or built in, every member of a built-in name must exist.
 fn check_names(
     engine: &Environment<'static>,
-    source: &Source<'_>,
+    text: &Text<'_>,
     variables: &Variables,
     used: &mut BTreeSet<String>,
     problems: &mut Vec<TemplateProblem>,
 ) {
     let mut wrong = |name: &str, message: String| {
-        let Source { locale, part, source, .. } = source;
+        let Text { locale, part, source, .. } = text;
         let position = engine::first_use(source, name).map(|octet| engine::position(source, octet));
         problems.push(TemplateProblem::in_text(Reason::UndeclaredVariable, locale, *part, position, message));
     };
-    for name in engine::names(engine, &source.name) {
+    for name in engine::names(engine, &text.name) {
         if variables.declares(&name) {
             used.insert(name);
-        } else if !BUILT_IN.iter().any(|(built_in, _)| *built_in == name) {
+        } else if !engine::provides(engine, &name) && !BUILT_IN.iter().any(|(built_in, _)| *built_in == name)
+        {
             wrong(&name, undeclared(&name, variables));
         }
     }
-    for path in engine::paths(engine, &source.name) {
+    for path in engine::paths(engine, &text.name) {
         let Some((object, rest)) = path.split_once('.') else { continue };
         let Some((_, members)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == object) else { continue };
         if variables.declares(object) || members.contains(&rest) {
