@@ -55,3 +55,6 @@ pub use dial::{Target, TlsMode, resolve};
 pub use sasl::{AuthForm, Credentials, PasswordMechanism, TokenMechanism};
 pub use session::Session;
 pub use transaction::{Answer, DataOutcome, Envelope, Opened};
+
+#[cfg(test)]
+mod tests;
