@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Crds => print_crds(),
         Command::Run(arguments) => tokio::runtime::Builder::new_multi_thread()
+            .thread_stack_size(process::STACK)
             .enable_all()
             .build()
             .map_err(Fatal::from)

@@ -30,7 +30,12 @@ impl Cluster {
 
     /// Stores a journal: over the version last seen, or as a new object. Fails with `Conflict` if it was
     /// written meanwhile (or exists), with `NotFound` if it is gone.
-    pub async fn put_journal(&self, name: &str, seen: Option<&str>, journal: &Journal) -> Result<StoredJournal> {
+    pub async fn put_journal(
+        &self,
+        name: &str,
+        seen: Option<&str>,
+        journal: &Journal,
+    ) -> Result<StoredJournal> {
         let text = serde_json::to_string(journal).map_err(|error| Error::Refused(error.to_string()))?;
         let object = ConfigMap {
             metadata: ObjectMeta {

@@ -16,7 +16,13 @@ impl Cluster {
     }
 
     /// Writes `holder` into the Lease (`None`: lets it go). A change of holder counts as a transition.
-    pub async fn put_lease(&self, name: &str, seen: Option<&Lease>, holder: Option<&str>, now: Timestamp) -> Result<Lease> {
+    pub async fn put_lease(
+        &self,
+        name: &str,
+        seen: Option<&Lease>,
+        holder: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Lease> {
         let old = seen.and_then(|lease| lease.spec.clone()).unwrap_or_default();
         let same = old.holder_identity.as_deref() == holder;
         let object = Lease {
@@ -30,7 +36,9 @@ impl Cluster {
                 lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
                 acquire_time: if same { old.acquire_time } else { Some(MicroTime(now)) },
                 renew_time: Some(MicroTime(now)),
-                lease_transitions: Some(old.lease_transitions.unwrap_or_default() + i32::from(!same && holder.is_some())),
+                lease_transitions: Some(
+                    old.lease_transitions.unwrap_or_default() + i32::from(!same && holder.is_some()),
+                ),
                 ..LeaseSpec::default()
             }),
         };

@@ -35,16 +35,23 @@ pub struct Cluster {
 
 /// Reads the configuration: in a cluster from the pod's ServiceAccount, else from KUBECONFIG.
 pub async fn config() -> std::result::Result<Config, Box<dyn std::error::Error + Send + Sync>> {
-    let mut config = Config::infer().await?;
-    // kube repeats 429, 503 and 504 by itself, any method, for minutes. We own that budget.
+    Ok(patient(Config::infer().await?))
+}
+
+/// kube repeats 429, 503 and 504 by itself, any method, for minutes. We own that budget.
+pub fn patient(mut config: Config) -> Config {
     config.default_retry = false;
-    Ok(config)
+    config
 }
 
 impl Cluster {
     /// With room for `writes` status writes at once.
     pub fn new(client: Client, operator_namespace: &str, writes: usize) -> Self {
-        Self { client, operator_namespace: operator_namespace.into(), writes: Arc::new(Semaphore::new(writes)) }
+        Self {
+            client,
+            operator_namespace: operator_namespace.into(),
+            writes: Arc::new(Semaphore::new(writes)),
+        }
     }
 
     /// The client for requests.

@@ -34,7 +34,11 @@ impl Cluster {
     }
 
     /// One page of finished Notifications and the token of the next. `namespace`: `None` for all.
-    pub async fn finished(&self, namespace: Option<&str>, token: Option<String>) -> Result<(Vec<Notification>, Option<String>)> {
+    pub async fn finished(
+        &self,
+        namespace: Option<&str>,
+        token: Option<String>,
+    ) -> Result<(Vec<Notification>, Option<String>)> {
         let api: Api<DeserializeGuard<Notification>> = match namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),

@@ -14,15 +14,25 @@ impl Cluster {
     /// contain is removed by naming it `null`: a merge patch keeps what it does not mention.
     ///
     /// Fails with `Conflict` if the object has changed since.
-    pub async fn write_status<K, S>(&self, key: &ObjectKey, resource_version: &str, old: Option<&S>, new: &S) -> Result<K>
+    pub async fn write_status<K, S>(
+        &self,
+        key: &ObjectKey,
+        resource_version: &str,
+        old: Option<&S>,
+        new: &S,
+    ) -> Result<K>
     where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
         S: Serialize,
     {
         let _turn = self.writes.acquire().await;
         let api: Api<K> = Api::namespaced(self.client.clone(), &key.namespace);
         let status = difference(old, new);
-        let patch = serde_json::json!({ "metadata": { "resourceVersion": resource_version }, "status": status });
+        let patch =
+            serde_json::json!({ "metadata": { "resourceVersion": resource_version }, "status": status });
         within(api.patch_status(&key.name, &PatchParams::default(), &Patch::Merge(&patch))).await
     }
 }
@@ -59,7 +69,10 @@ mod tests {
     fn names_what_is_gone() {
         let old = json!({ "a": 1, "b": { "c": 1, "d": 2 }, "e": [1, 2], "f": 1 });
         let new = json!({ "a": 1, "b": { "c": 3 }, "e": [1] });
-        assert_eq!(difference(Some(&old), &new), json!({ "a": 1, "b": { "c": 3, "d": null }, "e": [1], "f": null }));
+        assert_eq!(
+            difference(Some(&old), &new),
+            json!({ "a": 1, "b": { "c": 3, "d": null }, "e": [1], "f": null })
+        );
         assert_eq!(difference(None, &new), new);
     }
 }

@@ -47,13 +47,22 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("controller_runtime");
         registry.register("reconcile", "Reconciles by controller and result", metrics.total.clone());
         registry.register("reconcile_errors", "Reconciles that failed", metrics.errors.clone());
-        registry.register_with_unit("reconcile_time", "Time a reconcile takes", Unit::Seconds, metrics.time.clone());
+        registry.register_with_unit(
+            "reconcile_time",
+            "Time a reconcile takes",
+            Unit::Seconds,
+            metrics.time.clone(),
+        );
         registry.register("active_workers", "Reconciles under way", metrics.active.clone());
         metrics
     }
 
     /// Counts a reconcile and its time.
-    pub async fn timed<T, E>(&self, controller: &'static str, reconcile: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    pub async fn timed<T, E>(
+        &self,
+        controller: &'static str,
+        reconcile: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let labels = Controller { controller };
         let active = self.active.get_or_create_owned(&labels);
         active.inc();

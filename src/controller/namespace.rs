@@ -20,7 +20,11 @@ pub async fn run(context: Arc<Context>) {
         match event {
             Ok(Event::Apply(namespace) | Event::InitApply(namespace)) => learn(&context, namespace),
             Ok(Event::Delete(namespace)) => {
-                context.delivery.catalog_mut().namespaces.remove(&namespace.metadata.name.unwrap_or_default());
+                context
+                    .delivery
+                    .catalog_mut()
+                    .namespaces
+                    .remove(&namespace.metadata.name.unwrap_or_default());
             }
             Ok(Event::InitDone) => context.pending.done("namespaces"),
             Ok(Event::Init) => {}

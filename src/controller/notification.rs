@@ -56,7 +56,9 @@ async fn follow(context: &Arc<Context>) {
                     drop(turn);
                 });
             }
-            Seen::Undecodable { key, resource_version, problem } => undecodable(context, &key, &resource_version, &problem).await,
+            Seen::Undecodable { key, resource_version, problem } => {
+                undecodable(context, &key, &resource_version, &problem).await
+            }
             Seen::Gone(key, uid) => {
                 context.waiting.remove(&key);
                 context.delivery.outbox().remove(&uid);
@@ -87,11 +89,16 @@ async fn review(context: &Arc<Context>) {
 }
 
 /// Judges a Notification and puts it where it belongs; returns the status to be written, if any.
-async fn judge(context: &Context, key: &ObjectKey, notification: &Notification) -> Option<NotificationStatus> {
+async fn judge(
+    context: &Context,
+    key: &ObjectKey,
+    notification: &Notification,
+) -> Option<NotificationStatus> {
     let deciding = async {
         let delivery = &context.delivery;
         let default = delivery.settings.default_server.as_ref();
-        let decision = AssertUnwindSafe(async { decide(notification, &delivery.catalog(), default, Timestamp::now()) });
+        let decision =
+            AssertUnwindSafe(async { decide(notification, &delivery.catalog(), default, Timestamp::now()) });
         decision.catch_unwind().await
     };
     let Ok(decision) = context.metrics.timed("notification", deciding).await else {
@@ -172,12 +179,17 @@ fn quarantine(context: &Context, key: &ObjectKey, notification: &Notification) -
 /// Tells on the object itself that it cannot be read. Nothing else is known of it.
 async fn undecodable(context: &Context, key: &ObjectKey, version: &str, problem: &str) {
     tracing::warn!(notification = %key, problem, "notification cannot be decoded");
-    let message = format!("this object does not fit the operator's version of the API: {problem}. Delete it and create it anew");
+    let message = format!(
+        "this object does not fit the operator's version of the API: {problem}. Delete it and create it anew"
+    );
     let mut conditions = Conditions::new(&[], None, Timestamp::now());
     conditions.set(ConditionType::Ready, State::False, Reason::Undecodable, &message);
     conditions.set(ConditionType::Stalled, State::True, Reason::Undecodable, &message);
     let status = serde_json::json!({ "conditions": conditions.finish() });
-    let written = context.delivery.cluster.write_status::<kube::core::DeserializeGuard<Notification>, _>(key, version, None, &status);
+    let written = context
+        .delivery
+        .cluster
+        .write_status::<kube::core::DeserializeGuard<Notification>, _>(key, version, None, &status);
     if let Err(error) = written.await {
         tracing::debug!(notification = %key, %error, "not told");
     }
@@ -235,7 +247,8 @@ async fn sweep_one(context: &Context, namespace: Option<&str>) -> Result<(), Err
         let now = Timestamp::now();
         for notification in page {
             let due = remove_at(&notification).is_some_and(|at| at <= now);
-            if let (true, Some(key), Some(uid)) = (due, ObjectKey::of(&notification), Uid::of(&notification)) {
+            if let (true, Some(key), Some(uid)) = (due, ObjectKey::of(&notification), Uid::of(&notification))
+            {
                 remove(context, &key, &uid).await;
             } else if let Some(status) = &notification.status {
                 context.delivery.removals.consider(&notification, status, now);

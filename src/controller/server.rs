@@ -75,7 +75,9 @@ fn learn(context: &Context, key: &ObjectKey, config: &MailServerConfig) {
     let delivery = &context.delivery;
     let known = delivery.catalog().servers.get(key).cloned();
     if let Some(Ok(known)) = &known {
-        if Some(known.generation) == config.metadata.generation && Some(&known.uid) == Uid::of(config).as_ref() {
+        if Some(known.generation) == config.metadata.generation
+            && Some(&known.uid) == Uid::of(config).as_ref()
+        {
             return;
         }
     }
@@ -127,10 +129,13 @@ async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig
         _ => None,
     };
     // (pure) Verify?
-    let handled = state.handled_request.clone().or_else(|| config.status.as_ref()?.last_handled_verify_request.clone());
+    let handled =
+        state.handled_request.clone().or_else(|| config.status.as_ref()?.last_handled_verify_request.clone());
     let requested = request.is_some() && request != handled.as_ref();
     if let Ok(server) = &server {
-        if !server.suspended && (requested || is_due(&state, server, fingerprint.as_deref(), Timestamp::now())) {
+        if !server.suspended
+            && (requested || is_due(&state, server, fingerprint.as_deref(), Timestamp::now()))
+        {
             begin(context, server, request.filter(|_| requested));
         }
     }
@@ -144,7 +149,11 @@ async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig
     }
     let failing = state.verification.as_ref().is_none_or(|found| !found.succeeded());
     let look = if failing { LOOK_EVERY_WHILE_FAILING } else { LOOK_EVERY };
-    let next = [state.next, state.hold.map(|hold| hold.until)].into_iter().flatten().filter(|next| *next > now).min();
+    let next = [state.next, state.hold.map(|hold| hold.until)]
+        .into_iter()
+        .flatten()
+        .filter(|next| *next > now)
+        .min();
     let next = next.map_or(look, |next| next.duration_since(now).unsigned_abs().min(look));
     Ok(next.max(Duration::from_millis(50)))
 }
@@ -199,7 +208,12 @@ fn render(
     status::render(config.status.as_ref(), server, generation, findings, now)
 }
 
-async fn write(context: &Context, key: &ObjectKey, config: &MailServerConfig, new: &MailServerConfigStatus) -> Result<(), Error> {
+async fn write(
+    context: &Context,
+    key: &ObjectKey,
+    config: &MailServerConfig,
+    new: &MailServerConfigStatus,
+) -> Result<(), Error> {
     let version = config.metadata.resource_version.clone().unwrap_or_default();
     let old = config.status.as_ref();
     match context.delivery.cluster.write_status::<MailServerConfig, _>(key, &version, old, new).await {

@@ -23,7 +23,8 @@ pub async fn run(context: Arc<Context>) {
         match seen {
             Seen::Object(template) => {
                 let Some(key) = ObjectKey::of(&*template) else { continue };
-                let reconciled = context.metrics.timed("messagetemplate", reconcile(&context, &key, *template)).await;
+                let reconciled =
+                    context.metrics.timed("messagetemplate", reconcile(&context, &key, *template)).await;
                 if let Err(error) = reconciled {
                     tracing::warn!(template = %key, %error, "status not stored");
                 }
@@ -46,7 +47,9 @@ async fn reconcile(context: &Context, key: &ObjectKey, template: MessageTemplate
     let generation = template.metadata.generation;
     // (pure) Known already? Then this is the echo of our own status.
     let known = context.delivery.catalog().templates.get(key).cloned();
-    let is_echo = known.as_ref().is_some_and(|known| known.generation == generation && known.uid == template.metadata.uid);
+    let is_echo = known
+        .as_ref()
+        .is_some_and(|known| known.generation == generation && known.uid == template.metadata.uid);
     let compiled = match known.filter(|_| is_echo) {
         Some(known) => known.template.clone(),
         None => compile(&template).await,
@@ -90,7 +93,9 @@ async fn reconcile(context: &Context, key: &ObjectKey, template: MessageTemplate
 }
 
 /// Compiles away from the event loop: a hostile template may take a tenth of a second.
-async fn compile(template: &MessageTemplate) -> Result<Template, Vec<crate::domain::template::TemplateProblem>> {
+async fn compile(
+    template: &MessageTemplate,
+) -> Result<Template, Vec<crate::domain::template::TemplateProblem>> {
     let spec = template.spec.clone();
     match tokio::task::spawn_blocking(move || Template::compile(&spec)).await {
         Ok(compiled) => compiled,

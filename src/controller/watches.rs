@@ -33,7 +33,12 @@ type News<K> = stream::Iter<std::vec::IntoIter<Seen<K>>>;
 /// Watches a kind in all namespaces, or in those given.
 pub fn watch<K>(client: &Client, namespaces: &[String], fields: Option<&str>) -> BoxStream<'static, Seen<K>>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + 'static,
 {
     let apis: Vec<Api<DeserializeGuard<K>>> = match namespaces {
         [] => vec![Api::all(client.clone())],
@@ -109,9 +114,13 @@ impl Known {
             Event::InitDone => {
                 let listed = std::mem::take(&mut self.listed);
                 let before = std::mem::replace(&mut self.keys, listed);
-                let gone: Vec<_> = before.into_iter().filter(|(key, _)| !self.keys.contains_key(key)).collect();
+                let gone: Vec<_> =
+                    before.into_iter().filter(|(key, _)| !self.keys.contains_key(key)).collect();
                 let first = !std::mem::replace(&mut self.synced, true);
-                gone.into_iter().map(|(key, uid)| Seen::Gone(key, uid)).chain(first.then_some(Seen::Synced)).collect()
+                gone.into_iter()
+                    .map(|(key, uid)| Seen::Gone(key, uid))
+                    .chain(first.then_some(Seen::Synced))
+                    .collect()
             }
             Event::Apply(object) => {
                 let Some((key, uid)) = identity(&object) else { return Vec::new() };
@@ -135,7 +144,11 @@ fn identity<K: Resource<DynamicType = ()>>(object: &K) -> Option<(ObjectKey, Uid
 
 /// An object deleted and created anew between two lists was never reported as gone.
 fn replaced<K>(before: Option<&Uid>, key: &ObjectKey, uid: &Uid) -> Vec<Seen<K>> {
-    before.filter(|before| *before != uid).map(|before| Seen::Gone(key.clone(), before.clone())).into_iter().collect()
+    before
+        .filter(|before| *before != uid)
+        .map(|before| Seen::Gone(key.clone(), before.clone()))
+        .into_iter()
+        .collect()
 }
 
 fn seen<K: Resource<DynamicType = ()>>(key: ObjectKey, object: DeserializeGuard<K>) -> Seen<K> {

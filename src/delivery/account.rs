@@ -155,7 +155,12 @@ mod tests {
     use std::time::Duration;
 
     fn limits(connections: usize, per_day: Option<u32>) -> Limits {
-        Limits { connections, messages_per_minute: None, recipients_per_day: per_day, recipients_per_message: 1 }
+        Limits {
+            connections,
+            messages_per_minute: None,
+            recipients_per_day: per_day,
+            recipients_per_message: 1,
+        }
     }
 
     #[tokio::test(start_paused = true)]

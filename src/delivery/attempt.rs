@@ -3,8 +3,8 @@
 //! and nothing after it can be taken back.
 
 use crate::api::notification::{Notification, Recipient};
-use crate::delivery::journal::{Claim, Denied, JournalHandle, Term};
 use crate::delivery::account::Limiter;
+use crate::delivery::journal::{Claim, Denied, JournalHandle, Term};
 use crate::delivery::{Delivery, metrics::Outcome as Label};
 use crate::domain::failure::{Failure, Phase, Scope};
 use crate::domain::journal::{CLAIM_VALID_FOR, Entry};
@@ -103,7 +103,12 @@ impl<'a> Run<'a> {
 
 impl Delivery {
     /// Sends to all recipients that are open, in order.
-    pub(super) async fn send(&self, run: &mut Run<'_>, prepared: &Prepared<'_>, means: &mut Means<'_>) -> Flow {
+    pub(super) async fn send(
+        &self,
+        run: &mut Run<'_>,
+        prepared: &Prepared<'_>,
+        means: &mut Means<'_>,
+    ) -> Flow {
         for (index, recipient) in prepared.recipients.iter().enumerate() {
             if index > 0 {
                 if means.closing.is_cancelled() {
@@ -114,7 +119,12 @@ impl Delivery {
             let composed = match prepared.compose(recipient) {
                 Ok(composed) => composed,
                 Err(obstacle) => {
-                    run.note(Outcome::unsendable(&recipient.address, obstacle.reason, &obstacle.message, Timestamp::now()));
+                    run.note(Outcome::unsendable(
+                        &recipient.address,
+                        obstacle.reason,
+                        &obstacle.message,
+                        Timestamp::now(),
+                    ));
                     continue;
                 }
             };
@@ -147,7 +157,13 @@ impl Delivery {
     }
 
     /// MAIL and RCPT.
-    async fn offer(&self, run: &mut Run<'_>, recipient: &Recipient, message: &Message, means: &mut Means<'_>) -> Offer {
+    async fn offer(
+        &self,
+        run: &mut Run<'_>,
+        recipient: &Recipient,
+        message: &Message,
+        means: &mut Means<'_>,
+    ) -> Offer {
         let fresh = means.session.is_fresh();
         let envelope = Envelope {
             from: message.envelope_from.as_str(),
@@ -181,7 +197,12 @@ impl Delivery {
 
     /// Makes sure that the stored journal names the first of `rest` under our term, and has done so for no
     /// longer than a claim is good.
-    async fn ensure_claim(&self, run: &mut Run<'_>, rest: &[&Recipient], journal: &JournalHandle) -> Result<(), Denied> {
+    async fn ensure_claim(
+        &self,
+        run: &mut Run<'_>,
+        rest: &[&Recipient],
+        journal: &JournalHandle,
+    ) -> Result<(), Denied> {
         let Some(first) = rest.first() else { return Ok(()) };
         let covered = run.claimed.contains(&first.address);
         let young = run.claim.as_ref().is_some_and(|claim| claim.since.elapsed() < CLAIM_VALID_FOR);
@@ -189,7 +210,8 @@ impl Delivery {
             return Ok(());
         }
         let more = if covered { 0 } else { self.chunk(run) };
-        let claimed: BTreeSet<String> = rest.iter().take(more).map(|recipient| recipient.address.clone()).collect();
+        let claimed: BTreeSet<String> =
+            rest.iter().take(more).map(|recipient| recipient.address.clone()).collect();
         run.claimed.extend(claimed.iter().cloned());
         let started = std::time::Instant::now();
         let claim = match &run.claim {
@@ -231,7 +253,13 @@ impl Delivery {
     }
 
     /// DATA to the server's answer. `Some` ends the session's use for this Notification.
-    async fn transmit(&self, run: &mut Run<'_>, recipient: &Recipient, message: &Message, means: &mut Means<'_>) -> Option<Flow> {
+    async fn transmit(
+        &self,
+        run: &mut Run<'_>,
+        recipient: &Recipient,
+        message: &Message,
+        means: &mut Means<'_>,
+    ) -> Option<Flow> {
         let Message { message_id, bytes, .. } = message;
         run.at_data = Some((recipient.address.clone(), message_id.clone()));
         let started = std::time::Instant::now();

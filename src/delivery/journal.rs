@@ -46,9 +46,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 enum Command {
     Hold(oneshot::Sender<Result<Term, Denied>>),
-    Claim { term: Term, entry: Entry, reply: oneshot::Sender<Result<Claim, Denied>> },
-    Extend { term: Term, id: String, done: Vec<Outcome>, claimed: BTreeSet<String>, reply: oneshot::Sender<Result<Claim, Denied>> },
-    Remove { id: String },
+    Claim {
+        term: Term,
+        entry: Entry,
+        reply: oneshot::Sender<Result<Claim, Denied>>,
+    },
+    Extend {
+        term: Term,
+        id: String,
+        done: Vec<Outcome>,
+        claimed: BTreeSet<String>,
+        reply: oneshot::Sender<Result<Claim, Denied>>,
+    },
+    Remove {
+        id: String,
+    },
     Release(oneshot::Sender<()>),
 }
 
@@ -126,7 +138,8 @@ impl Journals {
             let ours = stored.journal.holder.as_deref() == Some(&*self.identity);
             if !ours {
                 let mut in_doubt = lock(&self.in_doubt);
-                in_doubt.extend(stored.journal.entries.values().map(|entry| (entry.uid.clone(), name.clone())));
+                in_doubt
+                    .extend(stored.journal.entries.values().map(|entry| (entry.uid.clone(), name.clone())));
             }
             let (handle, term) = (self.named(&name), term.clone());
             tokio::spawn(term.run_until_cancelled_owned(async move {
@@ -215,7 +228,13 @@ impl JournalHandle {
     }
 
     /// Stores what became of recipients of a claim, and further ones to be sent to; also renews the claim.
-    pub async fn extend(&self, term: Term, id: &str, done: Vec<Outcome>, claimed: BTreeSet<String>) -> Result<Claim, Denied> {
+    pub async fn extend(
+        &self,
+        term: Term,
+        id: &str,
+        done: Vec<Outcome>,
+        claimed: BTreeSet<String>,
+    ) -> Result<Claim, Denied> {
         self.ask(|reply| Command::Extend { term, id: id.into(), done, claimed, reply }).await
     }
 
@@ -224,7 +243,10 @@ impl JournalHandle {
         let _ = self.commands.send(Command::Remove { id });
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Denied>>) -> Command) -> Result<T, Denied> {
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, Denied>>) -> Command,
+    ) -> Result<T, Denied> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).map_err(|_| Denied::Lost)?;
         match tokio::time::timeout(PATIENCE, answer).await {
@@ -283,7 +305,12 @@ impl Task {
         }
     }
 
-    async fn apply(&mut self, command: Command, waiting: &mut Waiting, released: &mut Vec<oneshot::Sender<()>>) {
+    async fn apply(
+        &mut self,
+        command: Command,
+        waiting: &mut Waiting,
+        released: &mut Vec<oneshot::Sender<()>>,
+    ) {
         match command {
             Command::Hold(reply) => self.hold(reply).await,
             Command::Claim { term, entry, reply } => match self.held_under(term) {
@@ -325,7 +352,8 @@ impl Task {
             return;
         };
         let idle = held.holding.entries().is_empty() && held.last_work.elapsed() >= journal::RELEASE_AFTER;
-        let has_work = !held.holding.entries().is_empty() || held.last_work.elapsed() < journal::RELEASE_AFTER;
+        let has_work =
+            !held.holding.entries().is_empty() || held.last_work.elapsed() < journal::RELEASE_AFTER;
         let renew = held.last_write.elapsed() >= journal::RENEW_EVERY && has_work;
         if waiting.is_empty() && !(release || idle || renew) {
             return;
@@ -365,7 +393,9 @@ impl Task {
                     held.holding.stored(written);
                     return true;
                 }
-                Err(Error::Refused(why)) => tracing::error!(journal = %name, why, "journal cannot be written"),
+                Err(Error::Refused(why)) => {
+                    tracing::error!(journal = %name, why, "journal cannot be written")
+                }
                 Err(error) => tracing::debug!(journal = %name, %error, "journal not written; reading it"),
             }
             match self.cluster.journal(&name).await {
@@ -412,7 +442,8 @@ impl Task {
             Denied::NoAnswer
         })?;
         let version = found.as_ref().map(|found| found.resource_version.clone());
-        let unchanged = version.as_deref().map_or(Duration::ZERO, |version| lock(&self.observed).note(&name, version));
+        let unchanged =
+            version.as_deref().map_or(Duration::ZERO, |version| lock(&self.observed).note(&name, version));
         let stored = found.map(|found| found.journal);
         let wanted = match journal::judge(stored.as_ref(), &self.identity, unchanged, Timestamp::now()) {
             Judgement::Take(journal) => journal,
@@ -423,10 +454,13 @@ impl Task {
         };
         let sent = Instant::now();
         // A lost answer is not waited for: the next try finds our own name in the journal and takes it again.
-        let stored = self.cluster.put_journal(&name, version.as_deref(), &wanted).await.map_err(|error| match error {
-            Error::Conflict | Error::NotFound => Denied::Lost,
-            _ => Denied::NoAnswer,
-        })?;
+        let stored =
+            self.cluster.put_journal(&name, version.as_deref(), &wanted).await.map_err(
+                |error| match error {
+                    Error::Conflict | Error::NotFound => Denied::Lost,
+                    _ => Denied::NoAnswer,
+                },
+            )?;
         self.terms += 1;
         let term = Term(self.terms);
         let unsettled: BTreeSet<_> = wanted.entries.keys().cloned().collect();

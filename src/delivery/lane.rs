@@ -112,7 +112,10 @@ impl Delivery {
             if let Some(server) = self.usable(&lane.key) {
                 self.staff(&lane, &server, now);
             }
-            let next = [self.outbox().next_due(&lane.key), self.servers.state(&lane.key).hold.map(|hold| hold.until)];
+            let next = [
+                self.outbox().next_due(&lane.key),
+                self.servers.state(&lane.key).hold.map(|hold| hold.until),
+            ];
             let next = next.into_iter().flatten().filter(|next| *next > now).min();
             let wait = next.map_or(Duration::from_secs(60), |next| next.duration_since(now).unsigned_abs());
             tokio::select! {
@@ -147,7 +150,10 @@ impl Delivery {
         let now = Timestamp::now();
         let jitter = rand::random::<f64>();
         let account = self.accounts.of(&server.account());
-        let unread = verification.failed.as_ref().is_some_and(|(_, failure)| failure.reason == Reason::APIServerUnavailable);
+        let unread = verification
+            .failed
+            .as_ref()
+            .is_some_and(|(_, failure)| failure.reason == Reason::APIServerUnavailable);
         if unread && self.servers.state(&server.key).is_open(server.generation, now) {
             // Nothing was learnt about the mail server: what was known of it still counts.
             return self.servers.note(&server.key, |state| {

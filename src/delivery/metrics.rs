@@ -99,7 +99,11 @@ impl Metrics {
             "Ways through the stages of a mail server by the reason they ended with",
             metrics.verifications.clone(),
         );
-        registry.register("in_doubt", "Recipients found in doubt when a journal was taken over", metrics.in_doubt.clone());
+        registry.register(
+            "in_doubt",
+            "Recipients found in doubt when a journal was taken over",
+            metrics.in_doubt.clone(),
+        );
         registry.register(
             "outcomes_dropped",
             "Outcomes of Notifications that were deleted while they were sent",
@@ -122,7 +126,8 @@ impl Metrics {
     }
 
     pub(super) fn opened(&self, verification: &Verification, took: Duration) {
-        let reason = verification.failed.as_ref().map_or(crate::api::Reason::Verified, |(_, failure)| failure.reason);
+        let reason =
+            verification.failed.as_ref().map_or(crate::api::Reason::Verified, |(_, failure)| failure.reason);
         self.verifications.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc();
         self.step("open", took);
     }

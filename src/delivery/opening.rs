@@ -47,7 +47,9 @@ impl Delivery {
     }
 
     async fn stages(&self, server: &Server, found: &mut Verification) -> Option<Session> {
-        use ConditionType::{Authenticated, Connected, CredentialsResolved, NameResolved, Secured, TokenAcquired};
+        use ConditionType::{
+            Authenticated, Connected, CredentialsResolved, NameResolved, Secured, TokenAcquired,
+        };
         let credentials = step(found, CredentialsResolved, self.credentials(server).await)?;
         let (credentials, fingerprint) = credentials;
         found.fingerprint = fingerprint;
@@ -94,7 +96,9 @@ impl Delivery {
         let session = step(found, Authenticated, authenticated)?;
         match server.login.username() {
             None => found.pass(Authenticated, Reason::NoLogin, "no login configured"),
-            Some(username) => found.pass(Authenticated, Reason::Succeeded, format!("logged in as {username}")),
+            Some(username) => {
+                found.pass(Authenticated, Reason::Succeeded, format!("logged in as {username}"))
+            }
         }
         Some(session)
     }
@@ -115,7 +119,8 @@ impl Delivery {
     }
 
     fn target(&self, server: &Server, credentials: &Credentials) -> Result<Target, StageFailure> {
-        let unusable = |error: tls::TlsSettingsError| StageFailure::until_changed(error.reason(), error.to_string());
+        let unusable =
+            |error: tls::TlsSettingsError| StageFailure::until_changed(error.reason(), error.to_string());
         let roots = match &credentials.ca_pem {
             Some(pem) => tls::bundled_roots(pem.as_bytes()).map_err(unusable)?,
             None => self.roots.clone(),
@@ -130,7 +135,10 @@ impl Delivery {
         };
         let tls_config = tls::client_config(roots, min_version, certificate).map_err(unusable)?;
         let server_name = ServerName::try_from(server.tls.server_name.clone()).map_err(|_| {
-            StageFailure::until_changed(Reason::InvalidSpec, "tls.serverName: must be a DNS name or an IP address")
+            StageFailure::until_changed(
+                Reason::InvalidSpec,
+                "tls.serverName: must be a DNS name or an IP address",
+            )
         })?;
         Ok(Target {
             host: server.host.as_str().into(),
@@ -149,7 +157,11 @@ impl Delivery {
         })
     }
 
-    async fn token(&self, login: &OAuth2Login, credentials: &Credentials) -> Result<(TokenRequest, Arc<Token>), StageFailure> {
+    async fn token(
+        &self,
+        login: &OAuth2Login,
+        credentials: &Credentials,
+    ) -> Result<(TokenRequest, Arc<Token>), StageFailure> {
         let (uid, resource_version) = credentials.secret_version.clone();
         let request = TokenRequest {
             token_url: login.token_url.clone(),
@@ -171,10 +183,13 @@ impl Delivery {
                     tracing::info!(reason = %failure.reason, correlation_id = id, "token refused");
                 }
                 let base = match failure.permanence {
-                    oauth::Permanence::Temporary { retry_after } => {
-                        StageFailure { retry_after, ..StageFailure::temporary(failure.reason, failure.message) }
+                    oauth::Permanence::Temporary { retry_after } => StageFailure {
+                        retry_after,
+                        ..StageFailure::temporary(failure.reason, failure.message)
+                    },
+                    oauth::Permanence::UntilChanged => {
+                        StageFailure::until_changed(failure.reason, failure.message)
                     }
-                    oauth::Permanence::UntilChanged => StageFailure::until_changed(failure.reason, failure.message),
                 };
                 Err(StageFailure { phase: Phase::Auth, ..base })
             }
@@ -191,7 +206,11 @@ impl Delivery {
 }
 
 /// Notes a failed stage.
-fn step<T>(found: &mut Verification, stage: ConditionType, result: Result<T, impl Into<StageFailure>>) -> Option<T> {
+fn step<T>(
+    found: &mut Verification,
+    stage: ConditionType,
+    result: Result<T, impl Into<StageFailure>>,
+) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(failure) => {
@@ -201,7 +220,11 @@ fn step<T>(found: &mut Verification, stage: ConditionType, result: Result<T, imp
     }
 }
 
-fn smtp_credentials(server: &Server, credentials: &Credentials, token: Option<&Arc<Token>>) -> Option<smtp::Credentials> {
+fn smtp_credentials(
+    server: &Server,
+    credentials: &Credentials,
+    token: Option<&Arc<Token>>,
+) -> Option<smtp::Credentials> {
     match (&server.login, token) {
         (Login::None, _) => None,
         (Login::Password { username, .. }, _) => Some(smtp::Credentials::Password {
@@ -225,7 +248,8 @@ fn smtp_credentials(server: &Server, credentials: &Credentials, token: Option<&A
 fn explain_refusal(mut failure: StageFailure, login: &OAuth2Login, token: &Token) -> StageFailure {
     if login.exchange_online.is_some() {
         let scope = login.scopes.first().map(String::as_str).unwrap_or_default();
-        let objections = oauth::objections(&token.claims, &oauth::exchange_online_audiences(scope), Timestamp::now());
+        let objections =
+            oauth::objections(&token.claims, &oauth::exchange_online_audiences(scope), Timestamp::now());
         let seen: Vec<String> = objections.iter().map(ToString::to_string).collect();
         if !seen.is_empty() {
             failure.message = format!("{} (the token shows: {})", failure.message, seen.join("; "));
@@ -237,7 +261,8 @@ fn explain_refusal(mut failure: StageFailure, login: &OAuth2Login, token: &Token
 fn expiries(server: &Server, credentials: &Credentials, found: &mut Verification) {
     let named = server.login.secret().map(|secret| format!("the credential in Secret {}", secret.name));
     found.expires = credentials.expires_at.zip(named);
-    let certificate = credentials.client_certificate.as_ref().and_then(|(chain, _)| tls::not_after(chain.as_bytes()));
+    let certificate =
+        credentials.client_certificate.as_ref().and_then(|(chain, _)| tls::not_after(chain.as_bytes()));
     if let (Some(ends), Some(secret)) = (certificate, &server.tls.client_certificate) {
         if found.expires.as_ref().is_none_or(|(earlier, _)| ends < *earlier) {
             found.expires = Some((ends, format!("the client certificate in Secret {secret}")));

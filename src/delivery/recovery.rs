@@ -1,14 +1,14 @@
 //! Settling what a journal held when it was taken over: outcomes that were noted go into the status,
 //! and what nobody knows is in doubt. Until an entry is settled nothing is sent for its account.
 
+use crate::api::Notification;
+use crate::api::status::RecipientState;
 use crate::delivery::Delivery;
 use crate::delivery::journal::JournalHandle;
 use crate::delivery::results::Report;
 use crate::domain::journal::{Entry, Found, Recovery, recover};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outcome::Outcome;
-use crate::api::Notification;
-use crate::api::status::RecipientState;
 use futures::StreamExt;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -43,7 +43,9 @@ impl Delivery {
             }
         };
         let found = notification.as_ref().and_then(found);
-        if let (Recovery::Store { done, in_doubt }, Some(notification)) = (recover(&entry, found.as_ref()), notification) {
+        if let (Recovery::Store { done, in_doubt }, Some(notification)) =
+            (recover(&entry, found.as_ref()), notification)
+        {
             tracing::warn!(notification = %key, noted = done.len(), in_doubt = in_doubt.len(), "settling what the journal holds");
             let now = Timestamp::now();
             let why = "the operator ended between the message and the mail server's answer: it may or may not have been taken";

@@ -3,6 +3,7 @@
 
 use crate::api::Notification;
 use crate::api::status::{NotificationStatus, Phase, RecipientState};
+use crate::api::{ConditionType, Reason};
 use crate::cluster::Error;
 use crate::cluster::events::Severity;
 use crate::delivery::attempt::Run;
@@ -13,7 +14,6 @@ use crate::domain::preparation::Prepared;
 use crate::domain::retry;
 use crate::domain::status::conditions::find;
 use crate::domain::status::notification::{self as status, Attempt, Used};
-use crate::api::{ConditionType, Reason};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -44,14 +44,16 @@ impl Delivery {
                 return notification.status;
             }
             let now = Timestamp::now();
-            let attempts = notification.status.as_ref().and_then(|status| status.attempts).unwrap_or_default();
+            let attempts =
+                notification.status.as_ref().and_then(|status| status.attempts).unwrap_or_default();
             let wait = if counts {
                 let attempts = u32::try_from(attempts).unwrap_or_default().saturating_add(1);
                 self.paced(retry::message_delay(attempts, retry_after, jitter))
             } else {
                 Duration::ZERO
             };
-            let attempt = Attempt { outcomes: &outcomes, used: used.as_ref(), began, next: after(now, wait), counts };
+            let attempt =
+                Attempt { outcomes: &outcomes, used: used.as_ref(), began, next: after(now, wait), counts };
             let new = status::attempted(&notification, &attempt, now);
             let version = notification.metadata.resource_version.clone().unwrap_or_default();
             let written: Result<Notification, Error> =
@@ -115,7 +117,12 @@ impl Delivery {
         if before == new.phase {
             return;
         }
-        tracing::info!(notification = name(notification), phase = new.phase.as_str(), accepted = new.accepted.as_deref(), "phase changed");
+        tracing::info!(
+            notification = name(notification),
+            phase = new.phase.as_str(),
+            accepted = new.accepted.as_deref(),
+            "phase changed"
+        );
         self.metrics.phase(new.phase);
         if matches!(new.phase, Phase::Sent | Phase::Pending) {
             return;
@@ -144,7 +151,10 @@ fn is_recorded(notification: &Notification, outcomes: &[Outcome]) -> bool {
                 };
                 recipient.address == outcome.address
                     && settled
-                    && recipient.time.as_ref().is_some_and(|time| time.0.as_second() == outcome.time.as_second())
+                    && recipient
+                        .time
+                        .as_ref()
+                        .is_some_and(|time| time.0.as_second() == outcome.time.as_second())
                     && recipient.message_id == outcome.message_id
             })
         })

@@ -50,7 +50,10 @@ pub struct Hold {
 impl ServerState {
     /// Whether mail may be sent with what was verified of this generation.
     pub fn is_open(&self, generation: i64, now: Timestamp) -> bool {
-        let verified = self.verification.as_ref().is_some_and(|found| found.succeeded() && found.generation == generation);
+        let verified = self
+            .verification
+            .as_ref()
+            .is_some_and(|found| found.succeeded() && found.generation == generation);
         verified && self.hold.as_ref().is_none_or(|hold| hold.until <= now)
     }
 }

@@ -36,7 +36,8 @@ impl Delivery {
     /// Works on a lane until nothing is left to do for a while, the server changes, or the term ends.
     pub(super) async fn work(self: &Arc<Self>, lane: &Lane, server: Arc<Server>) {
         let account = server.account();
-        let desk = Desk { lane, limiter: self.accounts.of(&account), journal: self.journals.of(&account), server };
+        let desk =
+            Desk { lane, limiter: self.accounts.of(&account), journal: self.journals.of(&account), server };
         let connection = tokio::select! {
             connection = desk.limiter.connection() => connection,
             () = lane.closing.cancelled() => return,
@@ -79,7 +80,8 @@ impl Delivery {
 
     /// Whether the lane is open for the server this worker was made for.
     fn may_go_on(&self, desk: &Desk<'_>) -> bool {
-        !desk.lane.closing.is_cancelled() && self.usable(&desk.server.key).is_some_and(|server| Arc::ptr_eq(&server, &desk.server))
+        !desk.lane.closing.is_cancelled()
+            && self.usable(&desk.server.key).is_some_and(|server| Arc::ptr_eq(&server, &desk.server))
     }
 
     /// The session, if it is fit for another message; else says goodbye to it.
@@ -103,7 +105,8 @@ impl Delivery {
     /// Waits for the next Notification, but not longer than an idle session may be kept.
     async fn next(self: &Arc<Self>, desk: &Desk<'_>, has_session: bool) -> Option<Item> {
         let mut news = desk.lane.news();
-        let patience = tokio::time::sleep(if has_session { self.settings.session_idle } else { Duration::ZERO });
+        let patience =
+            tokio::time::sleep(if has_session { self.settings.session_idle } else { Duration::ZERO });
         tokio::pin!(patience);
         loop {
             tokio::select! {

@@ -67,16 +67,47 @@ mod tests {
             (selector(serde_json::json!({})), true),
             (selector(serde_json::json!({ "matchLabels": { "team": "hr" } })), true),
             (selector(serde_json::json!({ "matchLabels": { "team": "it" } })), false),
-            (selector(serde_json::json!({ "matchExpressions": [{ "key": "team", "operator": "In", "values": ["it", "hr"] }] })), true),
-            (selector(serde_json::json!({ "matchExpressions": [{ "key": "team", "operator": "NotIn", "values": ["hr"] }] })), false),
-            (selector(serde_json::json!({ "matchExpressions": [{ "key": "x", "operator": "NotIn", "values": ["hr"] }] })), true),
-            (selector(serde_json::json!({ "matchExpressions": [{ "key": "team", "operator": "Exists" }] })), true),
-            (selector(serde_json::json!({ "matchExpressions": [{ "key": "team", "operator": "DoesNotExist" }] })), false),
-            (selector(serde_json::json!({ "matchExpressions": [{ "key": "team", "operator": "Like" }] })), false),
+            (
+                selector(
+                    serde_json::json!({ "matchExpressions": [{ "key": "team", "operator": "In", "values": ["it", "hr"] }] }),
+                ),
+                true,
+            ),
+            (
+                selector(
+                    serde_json::json!({ "matchExpressions": [{ "key": "team", "operator": "NotIn", "values": ["hr"] }] }),
+                ),
+                false,
+            ),
+            (
+                selector(
+                    serde_json::json!({ "matchExpressions": [{ "key": "x", "operator": "NotIn", "values": ["hr"] }] }),
+                ),
+                true,
+            ),
+            (
+                selector(
+                    serde_json::json!({ "matchExpressions": [{ "key": "team", "operator": "Exists" }] }),
+                ),
+                true,
+            ),
+            (
+                selector(
+                    serde_json::json!({ "matchExpressions": [{ "key": "team", "operator": "DoesNotExist" }] }),
+                ),
+                false,
+            ),
+            (
+                selector(serde_json::json!({ "matchExpressions": [{ "key": "team", "operator": "Like" }] })),
+                false,
+            ),
         ] {
             assert_eq!(permits(&access, "mail", "hr", Some(&labels)), permitted, "{access:?}");
             assert!(permits(&access, "hr", "hr", None), "the own namespace always may");
         }
-        assert!(!permits(&selector(serde_json::json!({})), "mail", "hr", None), "unknown labels match nothing");
+        assert!(
+            !permits(&selector(serde_json::json!({})), "mail", "hr", None),
+            "unknown labels match nothing"
+        );
     }
 }

@@ -83,8 +83,11 @@ mod tests {
     use super::*;
 
     fn refused(binding: Binding, annotation: Option<&str>, host: &str, port: u16) -> Option<String> {
-        let annotations = annotation.map(|hosts| (ALLOWED_HOSTS.to_string(), hosts.to_string())).into_iter().collect();
-        check(binding, "mail", "smtp", &annotations, &[Destination { host, port }]).err().map(|refusal| refusal.message)
+        let annotations =
+            annotation.map(|hosts| (ALLOWED_HOSTS.to_string(), hosts.to_string())).into_iter().collect();
+        check(binding, "mail", "smtp", &annotations, &[Destination { host, port }])
+            .err()
+            .map(|refusal| refusal.message)
     }
 
     #[test]
@@ -102,7 +105,11 @@ mod tests {
             (Some("2001:db8::1"), "2001:db8::1", 587, true),
             (Some("[2001:db8::1]:465"), "2001:db8::1", 587, false),
         ] {
-            assert_eq!(refused(Binding::Required, annotation, host, port).is_none(), permitted, "{annotation:?} {host}:{port}");
+            assert_eq!(
+                refused(Binding::Required, annotation, host, port).is_none(),
+                permitted,
+                "{annotation:?} {host}:{port}"
+            );
         }
         assert_eq!(refused(Binding::WhenAnnotated, None, "evil.example", 25), None);
         assert!(refused(Binding::WhenAnnotated, Some("a.example"), "evil.example", 25).is_some());

@@ -65,7 +65,9 @@ impl Fetched {
     pub fn fingerprint(&self) -> String {
         let Self { login, ca, client_certificate, token_ca } = self;
         let version = |stored: &Option<Stored>| {
-            stored.as_ref().map_or_else(|| "-".into(), |stored| format!("{}/{}", stored.uid, stored.resource_version))
+            stored
+                .as_ref()
+                .map_or_else(|| "-".into(), |stored| format!("{}/{}", stored.uid, stored.resource_version))
         };
         [login, ca, client_certificate, token_ca].map(version).join(" ")
     }
@@ -89,12 +91,14 @@ pub fn resolve(server: &Server, fetched: &Fetched, binding: Binding) -> Result<C
     let Some(reference) = server.login.secret() else { return Ok(credentials) };
     let namespace = &server.key.namespace;
     let Some(stored) = login else { return Err(absent("Secret", &reference.name, namespace)) };
-    let permitted = binding::check(binding, namespace, &reference.name, &stored.annotations, &destinations(server));
+    let permitted =
+        binding::check(binding, namespace, &reference.name, &stored.annotations, &destinations(server));
     permitted.map_err(|refusal| StageFailure::until_changed(refusal.reason, refusal.message))?;
     credentials.secret = Some(text(&reference.name, &reference.key, namespace, stored)?);
     credentials.secret_version = (stored.uid.clone(), stored.resource_version.clone());
     credentials.expires_at = expiry(&reference.name, stored)?;
-    credentials.allow_plaintext = stored.annotations.get(ALLOW_PLAINTEXT).is_some_and(|value| value == "true");
+    credentials.allow_plaintext =
+        stored.annotations.get(ALLOW_PLAINTEXT).is_some_and(|value| value == "true");
     if server.tls.mode == TlsMode::Disabled && !credentials.allow_plaintext {
         return Err(StageFailure::until_changed(
             Reason::PlaintextNotAllowed,
@@ -127,7 +131,10 @@ fn destinations(server: &Server) -> Vec<Destination<'_>> {
 
 fn absent(kind: &str, name: &str, namespace: &str) -> StageFailure {
     let reason = if kind == "Secret" { Reason::SecretNotFound } else { Reason::CANotFound };
-    StageFailure::until_changed(reason, format!("{kind} {name} does not exist in namespace {namespace}: create it"))
+    StageFailure::until_changed(
+        reason,
+        format!("{kind} {name} does not exist in namespace {namespace}: create it"),
+    )
 }
 
 fn text(name: &str, key: &str, namespace: &str, stored: &Stored) -> Result<Secret, StageFailure> {
@@ -144,7 +151,9 @@ fn text(name: &str, key: &str, namespace: &str, stored: &Stored) -> Result<Secre
         return Err(missing(format!("key {key} of Secret {name} is empty")));
     }
     if text.contains(['\r', '\n', '\0']) {
-        return Err(missing(format!("key {key} of Secret {name} holds several lines; a password or client secret is one line")));
+        return Err(missing(format!(
+            "key {key} of Secret {name} holds several lines; a password or client secret is one line"
+        )));
     }
     Ok(Secret::new(text))
 }
@@ -158,26 +167,36 @@ fn bundle(server: &Server, reference: &CARef, stored: Option<&Stored>) -> Result
     let namespace = &server.key.namespace;
     let wrong = |message| StageFailure::until_changed(Reason::CANotFound, message);
     let Some(stored) = stored else {
-        return Err(wrong(format!("{kind} {name} with the CA bundle does not exist in namespace {namespace}: create it")));
+        return Err(wrong(format!(
+            "{kind} {name} with the CA bundle does not exist in namespace {namespace}: create it"
+        )));
     };
     let Some(bytes) = stored.data.get(key) else {
-        return Err(wrong(format!("{kind} {name} has no key {key}; put the CA certificates there, in PEM form")));
+        return Err(wrong(format!(
+            "{kind} {name} has no key {key}; put the CA certificates there, in PEM form"
+        )));
     };
     let pem = std::str::from_utf8(bytes).ok().filter(|pem| pem.contains("-----BEGIN CERTIFICATE-----"));
-    pem.map(Into::into)
-        .ok_or_else(|| wrong(format!("key {key} of {kind} {name} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")))
+    pem.map(Into::into).ok_or_else(|| {
+        wrong(format!(
+            "key {key} of {kind} {name} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)"
+        ))
+    })
 }
 
 fn key_pair(server: &Server, name: &str, stored: Option<&Stored>) -> Result<(String, Secret), StageFailure> {
     let Some(stored) = stored else { return Err(absent("Secret", name, &server.key.namespace)) };
     let part = |key: &str| {
         let bytes = stored.data.get(key).map(|bytes| bytes.as_slice());
-        bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).filter(|pem| pem.contains("-----BEGIN ")).ok_or_else(|| {
-            StageFailure::until_changed(
-                Reason::ClientCertificateInvalid,
-                format!("Secret {name} must be of type kubernetes.io/tls: its key {key} holds no PEM"),
-            )
-        })
+        bytes
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .filter(|pem| pem.contains("-----BEGIN "))
+            .ok_or_else(|| {
+                StageFailure::until_changed(
+                    Reason::ClientCertificateInvalid,
+                    format!("Secret {name} must be of type kubernetes.io/tls: its key {key} holds no PEM"),
+                )
+            })
     };
     Ok((part("tls.crt")?.to_owned(), Secret::new(part("tls.key")?)))
 }

@@ -94,7 +94,9 @@ pub fn judge(stored: Option<&Journal>, me: &str, unchanged_for: Duration, now: T
         });
     };
     match &stored.holder {
-        Some(holder) if holder != me && unchanged_for < TAKEOVER_AFTER => Judgement::Held { by: holder.clone() },
+        Some(holder) if holder != me && unchanged_for < TAKEOVER_AFTER => {
+            Judgement::Held { by: holder.clone() }
+        }
         _ => Judgement::Take(Journal {
             holder: Some(me.into()),
             epoch: stored.epoch + 1,

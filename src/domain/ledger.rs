@@ -35,7 +35,8 @@ pub fn window(notification: &Notification, now: Timestamp) -> Window {
 
 /// When the next attempt is due.
 pub fn due(notification: &Notification, now: Timestamp) -> Timestamp {
-    let next = notification.status.as_ref().and_then(|status| status.next_attempt_time.as_ref()).map(|next| next.0);
+    let next =
+        notification.status.as_ref().and_then(|status| status.next_attempt_time.as_ref()).map(|next| next.0);
     let from = window(notification, now).from;
     next.map_or(from, |next| next.max(from))
 }
@@ -61,7 +62,9 @@ pub fn open_recipients(notification: &Notification) -> Vec<&Recipient> {
 /// Whether an earlier attempt at this recipient ended in doubt.
 pub fn was_in_doubt(status: Option<&NotificationStatus>, address: &str) -> bool {
     let recipients = status.map(|status| status.recipients.as_slice()).unwrap_or_default();
-    recipients.iter().any(|recipient| recipient.address == address && recipient.state == RecipientState::InDoubt)
+    recipients
+        .iter()
+        .any(|recipient| recipient.address == address && recipient.state == RecipientState::InDoubt)
 }
 
 /// Brings outcomes into the list of recipients. The order is that of the spec.
@@ -75,7 +78,12 @@ pub fn record(notification: &Notification, outcomes: &[Outcome]) -> Vec<Recipien
             by_address.insert(&outcome.address, after);
         }
     }
-    notification.spec.to.iter().filter_map(|recipient| by_address.remove(recipient.address.as_str())).collect()
+    notification
+        .spec
+        .to
+        .iter()
+        .filter_map(|recipient| by_address.remove(recipient.address.as_str()))
+        .collect()
 }
 
 /// One outcome's effect on one recipient; `None`: it changes nothing.
@@ -102,10 +110,13 @@ fn step(before: Option<&RecipientStatus>, outcome: &Outcome) -> Option<Recipient
     };
     if outcome.resent && state == RecipientState::Accepted {
         after.reason = Some(Reason::AnswerLost.as_str().into());
-        after.message = Some("accepted; it may have arrived twice, because the answer to an earlier attempt was lost".into());
+        after.message = Some(
+            "accepted; it may have arrived twice, because the answer to an earlier attempt was lost".into(),
+        );
     } else if outcome.resent && state == RecipientState::Refused {
         let refusal = outcome.message.clone().unwrap_or_default();
-        after.message = Some(format!("{refusal}; the answer to an earlier attempt was lost, so it may have arrived"));
+        after.message =
+            Some(format!("{refusal}; the answer to an earlier attempt was lost, so it may have arrived"));
     }
     Some(after)
 }
@@ -210,7 +221,8 @@ mod tests {
             (Accepted, Verdict::InDoubt, Accepted),
             (Accepted, Verdict::Accepted, Accepted),
         ] {
-            let before = step(None, &outcome(Verdict::Deferred, false)).map(|before| RecipientStatus { state: was, ..before });
+            let before = step(None, &outcome(Verdict::Deferred, false))
+                .map(|before| RecipientStatus { state: was, ..before });
             let after = step(before.as_ref(), &outcome(verdict, false)).or(before);
             assert_eq!(after.map(|after| after.state), Some(becomes), "{was:?} {verdict:?}");
         }

@@ -76,7 +76,11 @@ impl Outcome {
             verdict,
             message_id: Some(message_id.into()),
             code: failure.reply.as_ref().map(|reply| reply.code),
-            enhanced_code: failure.reply.as_ref().and_then(|reply| reply.enhanced).map(|code| code.to_string()),
+            enhanced_code: failure
+                .reply
+                .as_ref()
+                .and_then(|reply| reply.enhanced)
+                .map(|code| code.to_string()),
             reason: Some(failure.reason.as_str().into()),
             message: Some(failure.detail.clone()),
             time,

@@ -137,7 +137,10 @@ fn find_server(
             (None, None) => "create it, or name another one in spec.serverRef".into(),
         };
         let message = format!("MailServerConfig {key} does not exist: {hint}");
-        return Err(Obstacle { passes_by_itself: true, ..Obstacle::unresolved(Reason::ServerNotFound, message) });
+        return Err(Obstacle {
+            passes_by_itself: true,
+            ..Obstacle::unresolved(Reason::ServerNotFound, message)
+        });
     };
     let server = known.as_ref().map_err(|problems| {
         let message = format!("MailServerConfig {key} cannot be used: {}", problem::summary(problems));
@@ -157,8 +160,12 @@ fn find_template(
 ) -> Result<Option<Chosen>, Obstacle> {
     let Some(key) = template_key(notification) else { return Ok(None) };
     let Some(known) = catalog.templates.get(&key) else {
-        let message = format!("MessageTemplate {key} does not exist: create it, and this message goes out by itself");
-        return Err(Obstacle { passes_by_itself: true, ..Obstacle::unresolved(Reason::TemplateNotFound, message) });
+        let message =
+            format!("MessageTemplate {key} does not exist: create it, and this message goes out by itself");
+        return Err(Obstacle {
+            passes_by_itself: true,
+            ..Obstacle::unresolved(Reason::TemplateNotFound, message)
+        });
     };
     if !access::permits(&known.access, &key.namespace, namespace, catalog.namespaces.get(namespace)) {
         let message = access::remedy("MessageTemplate", &key.name, &key.namespace, namespace);
@@ -170,7 +177,8 @@ fn find_template(
     })?;
     // Values of every recipient against the variables, all mistakes at once.
     let spec = &notification.spec;
-    let own: Vec<_> = spec.to.iter().map(|recipient| (recipient.address.as_str(), recipient.values.as_ref())).collect();
+    let own: Vec<_> =
+        spec.to.iter().map(|recipient| (recipient.address.as_str(), recipient.values.as_ref())).collect();
     let values = template
         .variables()
         .check(spec.message.values.as_ref(), &own)
@@ -184,9 +192,9 @@ fn sender(notification: &Notification, server: &Server) -> Result<(Mailbox, Opti
     let invalid = |problem: String| Obstacle::not_rendered(Reason::InvalidMessage, problem);
     let reply_to = match &message.reply_to {
         None => server.reply_to.clone(),
-        Some(address) => {
-            Some(EmailAddress::parse(address).map_err(|problem| invalid(format!("message.replyTo: {problem}")))?)
-        }
+        Some(address) => Some(
+            EmailAddress::parse(address).map_err(|problem| invalid(format!("message.replyTo: {problem}")))?,
+        ),
     };
     let Some(from) = &message.from else { return Ok((server.sender.clone(), reply_to)) };
     let from = Mailbox::parse(&from.address, from.display_name.as_deref())
@@ -224,7 +232,8 @@ pub struct Composed {
 impl Prepared<'_> {
     /// What the status says was used, with the languages that were.
     pub fn used(&self, locales: impl IntoIterator<Item = Locale>) -> Used {
-        let locales: BTreeSet<String> = locales.into_iter().map(|locale| locale.as_str().to_owned()).collect();
+        let locales: BTreeSet<String> =
+            locales.into_iter().map(|locale| locale.as_str().to_owned()).collect();
         Used {
             server: Some(self.server.key.clone()),
             template: self.template.as_ref().map(|chosen| (chosen.key.clone(), chosen.generation)),
@@ -234,10 +243,12 @@ impl Prepared<'_> {
 
     /// Builds the message for one recipient. The same Notification gives the same bytes each time.
     pub fn compose(&self, recipient: &Recipient) -> Result<Composed, Obstacle> {
-        let to = Mailbox::parse(&recipient.address, recipient.display_name.as_deref()).map_err(|(field, problem)| {
-            let message = format!("to[{}].{field}: {problem}", recipient.address);
-            Obstacle::not_rendered(Reason::InvalidMessage, message)
-        })?;
+        let to = Mailbox::parse(&recipient.address, recipient.display_name.as_deref()).map_err(
+            |(field, problem)| {
+                let message = format!("to[{}].{field}: {problem}", recipient.address);
+                Obstacle::not_rendered(Reason::InvalidMessage, message)
+            },
+        )?;
         let (content, locale) = self.content(recipient, &to)?;
         let message = message::build(&message::Parts {
             from: &self.from,
@@ -254,10 +265,14 @@ impl Prepared<'_> {
         let spec = &self.notification.spec;
         let Some(Chosen { key, template, values, .. }) = &self.template else {
             let Some(content) = &spec.message.content else {
-                return Err(Obstacle::not_rendered(Reason::InvalidMessage, "message: set templateRef or content"));
+                return Err(Obstacle::not_rendered(
+                    Reason::InvalidMessage,
+                    "message: set templateRef or content",
+                ));
             };
-            let rendered = content::from_literal(content)
-                .map_err(|problems| Obstacle::not_rendered(Reason::InvalidMessage, problem::summary(&problems)))?;
+            let rendered = content::from_literal(content).map_err(|problems| {
+                Obstacle::not_rendered(Reason::InvalidMessage, problem::summary(&problems))
+            })?;
             return Ok((rendered, None));
         };
         let own = locale(&format!("to[{}].locale", recipient.address), recipient.locale.as_deref())?;
@@ -269,10 +284,11 @@ impl Prepared<'_> {
             namespace: metadata.namespace.as_deref().unwrap_or_default(),
         };
         let wanted = own.as_ref().or(self.locale.as_ref());
-        let rendered = template.render(wanted, &values.of(&recipient.address), &about).map_err(|problem| {
-            let message = format!("MessageTemplate {key} for {}: {problem}", recipient.address);
-            Obstacle::not_rendered(Reason::RenderFailed, message)
-        })?;
+        let rendered =
+            template.render(wanted, &values.of(&recipient.address), &about).map_err(|problem| {
+                let message = format!("MessageTemplate {key} for {}: {problem}", recipient.address);
+                Obstacle::not_rendered(Reason::RenderFailed, message)
+            })?;
         Ok((rendered.content, Some(rendered.locale)))
     }
 }

@@ -53,8 +53,12 @@ pub fn decide(
     let wait = |until| Next::Wait { until };
     if needs_a_person(notification) {
         return match resolution(notification) {
-            Some((word, true)) => report(notification, status::resolved_as_sent(notification, word, now), wait(None)),
-            Some((word, false)) => report(notification, status::resolved_as_resend(notification, word, now), wait(None)),
+            Some((word, true)) => {
+                report(notification, status::resolved_as_sent(notification, word, now), wait(None))
+            }
+            Some((word, false)) => {
+                report(notification, status::resolved_as_resend(notification, word, now), wait(None))
+            }
             None if is_restored(notification) => {
                 report(notification, status::obstructed(notification, &restored(), now), wait(None))
             }
@@ -93,13 +97,15 @@ fn report(notification: &Notification, new: NotificationStatus, next: Next) -> D
 
 /// In doubt under `Hold`, or restored from a backup: only the annotation ends it.
 fn needs_a_person(notification: &Notification) -> bool {
-    notification.status.as_ref().is_some_and(|status| status.phase == Phase::InDoubt) || is_restored(notification)
+    notification.status.as_ref().is_some_and(|status| status.phase == Phase::InDoubt)
+        || is_restored(notification)
 }
 
 /// Whether a backup tool brought the object back and nobody has decided about it. It may have been sent
 /// before the backup was taken, and its status, which would say so, is not restored.
 fn is_restored(notification: &Notification) -> bool {
-    let restored = notification.metadata.labels.iter().flatten().any(|(label, _)| label == names::VELERO_RESTORE);
+    let restored =
+        notification.metadata.labels.iter().flatten().any(|(label, _)| label == names::VELERO_RESTORE);
     let untouched = notification
         .status
         .as_ref()
@@ -111,9 +117,10 @@ fn restored() -> Obstacle {
     Obstacle {
         stage: ConditionType::Resolved,
         reason: Reason::RestoredFromBackup,
-        message: "a backup tool restored this Notification, and it may have been sent before: annotate it with \
+        message:
+            "a backup tool restored this Notification, and it may have been sent before: annotate it with \
                   mail-operator.dev/resolve=sent, or =resend to send it now"
-            .into(),
+                .into(),
         passes_by_itself: false,
     }
 }

@@ -178,7 +178,11 @@ impl Server {
                 min_version: spec.tls.min_version,
                 server_name,
                 ca: spec.tls.ca_ref.clone(),
-                client_certificate: spec.tls.client_certificate_secret_ref.as_ref().map(|secret| secret.name.clone()),
+                client_certificate: spec
+                    .tls
+                    .client_certificate_secret_ref
+                    .as_ref()
+                    .map(|secret| secret.name.clone()),
             },
             sender,
             reply_to,
@@ -194,7 +198,10 @@ impl Server {
     /// What limits and the journal belong to.
     pub fn account(&self) -> Account {
         let host = self.host.to_ascii_lowercase();
-        let who = self.login.username().map_or_else(|| format!("{}:", self.key.namespace), |name| format!("{name}@"));
+        let who = self
+            .login
+            .username()
+            .map_or_else(|| format!("{}:", self.key.namespace), |name| format!("{name}@"));
         Account(format!("{who}{host}:{}", self.port))
     }
 
@@ -270,7 +277,8 @@ fn exchange_login(exchange: &ExchangeOnlineAuth) -> Result<Login, Vec<Problem>> 
     let built_in_hosts = endpoints.host.is_none() && endpoints.token_url.is_none();
     let tenant = exchange_online::Tenant::parse(&exchange.tenant_id)
         .map_err(|error| vec![Problem::new("auth.exchangeOnline.tenantID", error.to_string())])?;
-    let token_url = endpoints.token_url.unwrap_or_else(|| exchange_online::token_url(exchange.cloud, &tenant));
+    let token_url =
+        endpoints.token_url.unwrap_or_else(|| exchange_online::token_url(exchange.cloud, &tenant));
     let scope = endpoints.scope.unwrap_or_else(|| exchange_online::scope(exchange.cloud).into());
     Ok(Login::OAuth2(Box::new(OAuth2Login {
         username: exchange.username.clone(),
@@ -302,7 +310,8 @@ fn oauth2_login(oauth2: &OAuth2Auth) -> Result<Login, Vec<Problem>> {
 }
 
 fn https(field: &str, text: &str) -> Result<Url, Vec<Problem>> {
-    let wrong = || vec![Problem::new(field, "must be an https URL such as https://login.corp.example/oauth2/token")];
+    let wrong =
+        || vec![Problem::new(field, "must be an https URL such as https://login.corp.example/oauth2/token")];
     let url = Url::parse(text).map_err(|_| wrong())?;
     let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     if url.scheme() == "https" && url.host_str().is_some() && plain { Ok(url) } else { Err(wrong()) }
@@ -315,7 +324,8 @@ fn host_name(field: &str, text: &str) -> Result<String, Problem> {
         return Ok(address.to_string());
     }
     let ascii = idna::domain_to_ascii(text.trim_end_matches('.')).ok();
-    let labels_fit = |name: &String| name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()));
+    let labels_fit =
+        |name: &String| name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()));
     let allowed = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
     ascii
         .filter(|name| labels_fit(name) && allowed(name))

@@ -59,7 +59,15 @@ impl Admin {
         );
         let leader = masters.get_or_create_owned(&Name { name: lease.into() });
         let reviews = queues.get_or_create_owned(&Name { name: "notification".into() });
-        Self(Arc::new(Inner { registry, pending, delivery: Mutex::default(), leader, waiting, oldest, reviews }))
+        Self(Arc::new(Inner {
+            registry,
+            pending,
+            delivery: Mutex::default(),
+            leader,
+            waiting,
+            oldest,
+            reviews,
+        }))
     }
 
     /// From now on queues are measured.

@@ -32,7 +32,12 @@ pub struct RunArguments {
     #[arg(long = "namespace", env = "MAIL_OPERATOR_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     pub namespaces: Vec<String>,
     /// Namespace for the operator's own objects: Lease and journals.
-    #[arg(long, env = "MAIL_OPERATOR_OPERATOR_NAMESPACE", default_value = "mail-operator", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "MAIL_OPERATOR_OPERATOR_NAMESPACE",
+        default_value = "mail-operator",
+        value_name = "NAME"
+    )]
     pub operator_namespace: String,
     /// MailServerConfig for Notifications without serverRef, where their namespace has none called
     /// `default`. It must admit those namespaces.
@@ -68,10 +73,6 @@ pub struct RunArguments {
     /// Bring the schemas of the three CRDs up to date at the start.
     #[arg(long, env = "MAIL_OPERATOR_MANAGE_CRDS", default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
     pub manage_crds: bool,
-    /// Factor on all waits between attempts; not on the command line, for tests that run the operator
-    /// inside themselves.
-    #[arg(skip = 1.0)]
-    pub pace: f64,
 }
 
 /// `--secret-binding`.

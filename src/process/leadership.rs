@@ -53,7 +53,8 @@ impl Leadership {
                         _ => Instant::now(),
                     };
                     seen = Some((version, since));
-                    let holder = lease.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.clone());
+                    let holder =
+                        lease.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.clone());
                     let me = &self.delivery.settings.identity;
                     if judge(holder.as_deref(), me, since.elapsed()) != Step::Wait {
                         let now = Timestamp::now();

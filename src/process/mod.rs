@@ -25,16 +25,27 @@ pub type Fatal = Box<dyn std::error::Error + Send + Sync>;
 /// Longest time given to messages past DATA and to results that are not stored, after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(60);
 
+/// Stack of each thread of the runtime, in bytes. The watches' futures pass whole objects around by value,
+/// which takes an unoptimised build more than the usual 2 MiB. Untouched pages cost nothing.
+pub const STACK: usize = 16 << 20;
+
 /// `mail-operator run`.
 pub async fn run(arguments: RunArguments) -> Result<(), Fatal> {
     telemetry::start(arguments.log_format, &arguments.log_level)?;
     let stop = CancellationToken::new();
     spawn_signals(stop.clone())?;
-    operate(arguments, stop).await
+    operate(arguments, |_| {}, None, stop).await
 }
 
-/// Everything but what there is once a process: signals and logs. Tests run it inside themselves.
-pub async fn operate(arguments: RunArguments, stop: CancellationToken) -> Result<(), Fatal> {
+/// Everything but what there is once a process: signals, logs and the environment. `adjust` changes
+/// settings that have no flag; `config` leads to the cluster, else it is found as `run` finds it. Returns once
+/// `stop` is cancelled and everything under way is finished.
+pub async fn operate(
+    arguments: RunArguments,
+    adjust: impl FnOnce(&mut Settings),
+    config: Option<kube::Config>,
+    stop: CancellationToken,
+) -> Result<(), Fatal> {
     let identity = identity();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), identity, "starting");
     let pending = Arc::new(Pending::default());
@@ -45,18 +56,26 @@ pub async fn operate(arguments: RunArguments, stop: CancellationToken) -> Result
     let admin = Admin::new(registry, pending.clone(), &arguments.lease_name);
     let serving = admin.clone().serve(arguments.admin_address).await?;
 
-    let config = cluster::config().await.map_err(|error| {
-        format!("no way to Kubernetes: neither a pod's ServiceAccount nor KUBECONFIG can be used: {error}")
-    })?;
+    let config = match config {
+        Some(config) => cluster::patient(config),
+        None => cluster::config().await.map_err(|error| {
+            format!(
+                "no way to Kubernetes: neither a pod's ServiceAccount nor KUBECONFIG can be used: {error}"
+            )
+        })?,
+    };
     let client = Client::try_from(config.clone())?;
     let watches = Client::try_from(config)?;
     let cluster = Cluster::new(client, &arguments.operator_namespace, arguments.workers);
     if let Some(()) = stop.run_until_cancelled(reach(&cluster, arguments.manage_crds)).await {
         pending.done("kubernetes");
-        let delivery = Delivery::new(cluster.clone(), settings(&arguments, identity), mail_metrics);
+        let mut settings = settings(&arguments, identity);
+        adjust(&mut settings);
+        let delivery = Delivery::new(cluster.clone(), settings, mail_metrics);
         admin.measure(delivery.clone());
         tokio::spawn(delivery.clone().settle_inherited());
-        let context = Context::new(delivery.clone(), watches, arguments.namespaces, controller_metrics, pending);
+        let context =
+            Context::new(delivery.clone(), watches, arguments.namespaces, controller_metrics, pending);
         let leadership = leadership::Leadership {
             cluster,
             delivery,
@@ -84,7 +103,10 @@ async fn reach(cluster: &Cluster, manage_crds: bool) {
                 return;
             }
             Err(cluster::Error::Refused(why)) => {
-                tracing::warn!(why, "CRDs not brought up to date; --manage-crds=false where they are managed otherwise");
+                tracing::warn!(
+                    why,
+                    "CRDs not brought up to date; --manage-crds=false where they are managed otherwise"
+                );
                 return;
             }
             Err(error) => tracing::warn!(%error, "Kubernetes not reached; trying again"),
@@ -102,7 +124,6 @@ fn settings(arguments: &RunArguments, identity: String) -> Settings {
             allow: arguments.egress_allow.clone(),
             deny: arguments.egress_deny.clone(),
         }),
-        pace: arguments.pace,
         ..Settings::new(identity)
     }
 }
@@ -126,7 +147,9 @@ fn spawn_signals(stop: CancellationToken) -> Result<(), Fatal> {
                 _ = interrupt.recv() => {}
             }
             if stop.is_cancelled() {
-                tracing::warn!("second signal: ending at once; what is in flight will be settled by the next holder of its journal");
+                tracing::warn!(
+                    "second signal: ending at once; what is in flight will be settled by the next holder of its journal"
+                );
                 std::process::exit(1);
             }
             tracing::info!("stopping: no further message is begun, those under way are finished");

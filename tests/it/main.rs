@@ -3,5 +3,19 @@
 
 mod cluster;
 mod docs;
+mod first_mail;
 mod generated;
 mod install;
+mod objects;
+mod operator;
+
+use std::time::Duration;
+
+/// Waits until `holds`, looking often; fails with what was waited for.
+pub async fn eventually(what: &str, limit: Duration, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = std::time::Instant::now() + limit;
+    while !holds().await {
+        assert!(std::time::Instant::now() < deadline, "waited {limit:?} in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -48,7 +48,8 @@ impl<'a> Conditions<'a> {
     /// Sets a condition.
     pub fn set(&mut self, type_: ConditionType, state: State, reason: Reason, message: impl Into<String>) {
         let old = self.old.iter().find(|old| old.type_ == type_.as_str());
-        let since = old.filter(|old| old.status == state.as_str()).map(|old| old.last_transition_time.clone());
+        let since =
+            old.filter(|old| old.status == state.as_str()).map(|old| old.last_transition_time.clone());
         self.new.push(Condition {
             type_: type_.as_str().into(),
             status: state.as_str().into(),

@@ -230,24 +230,40 @@ fn conclude_conditions(
 }
 
 /// The reason and the sentence for `Ready` and `Sent`.
-fn explain(status: &NotificationStatus, summary: &crate::api::status::Summary, phase: Phase) -> (Reason, String) {
+fn explain(
+    status: &NotificationStatus,
+    summary: &crate::api::status::Summary,
+    phase: Phase,
+) -> (Reason, String) {
     let crate::api::status::Summary { total, accepted, refused, pending, in_doubt } = *summary;
     let first = |state| {
-        let found = status.recipients.iter().find(|recipient| recipient.state == state && recipient.message.is_some());
-        found.map(|found| (found.reason.as_deref().and_then(Reason::parse), found.message.clone().unwrap_or_default()))
+        let found = status
+            .recipients
+            .iter()
+            .find(|recipient| recipient.state == state && recipient.message.is_some());
+        found.map(|found| {
+            (found.reason.as_deref().and_then(Reason::parse), found.message.clone().unwrap_or_default())
+        })
     };
     use crate::api::status::RecipientState::{Pending, Refused};
     match phase {
-        Phase::Sent => (Reason::Accepted, format!("accepted by the mail server for {accepted} of {total} recipients")),
+        Phase::Sent => {
+            (Reason::Accepted, format!("accepted by the mail server for {accepted} of {total} recipients"))
+        }
         Phase::PartiallySent => {
             let why = first(Refused).map(|(_, message)| format!(": {message}")).unwrap_or_default();
             let open = pending + in_doubt;
             let rest = if open > 0 { format!(", {open} ran out of time") } else { String::new() };
-            (Reason::PartiallyAccepted, format!("{accepted} of {total} recipients accepted, {refused} refused{rest}{why}"))
+            (
+                Reason::PartiallyAccepted,
+                format!("{accepted} of {total} recipients accepted, {refused} refused{rest}{why}"),
+            )
         }
         Phase::Failed => match first(Refused) {
             Some((Some(reason), message)) if total == 1 => (reason, message),
-            Some((_, message)) => (Reason::AllRefused, format!("all {total} recipients were refused: {message}")),
+            Some((_, message)) => {
+                (Reason::AllRefused, format!("all {total} recipients were refused: {message}"))
+            }
             None => (Reason::AllRefused, format!("all {total} recipients were refused")),
         },
         Phase::InDoubt => (
@@ -263,12 +279,19 @@ fn explain(status: &NotificationStatus, summary: &crate::api::status::Summary, p
                 let ready = find(&status.conditions, ConditionType::Ready)?;
                 (ready.status == "False").then(|| ready.message.clone())
             });
-            let why = last.map_or_else(|| "the mail server was not ready in time".into(), |last| format!("last: {last}"));
+            let why = last.map_or_else(
+                || "the mail server was not ready in time".into(),
+                |last| format!("last: {last}"),
+            );
             (Reason::DeadlineExceeded, format!("not sent within delivery.expireAfter; {why}"))
         }
         Phase::Pending => match first(Pending) {
-            Some((reason, message)) => (reason.unwrap_or(Reason::Retrying), format!("will be tried again: {message}")),
-            None if in_doubt > 0 => (Reason::AnswerLost, "will be sent again: the answer of the mail server was lost".into()),
+            Some((reason, message)) => {
+                (reason.unwrap_or(Reason::Retrying), format!("will be tried again: {message}"))
+            }
+            None if in_doubt > 0 => {
+                (Reason::AnswerLost, "will be sent again: the answer of the mail server was lost".into())
+            }
             None => (Reason::WaitingForServer, "waiting to be sent".into()),
         },
     }

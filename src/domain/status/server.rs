@@ -93,7 +93,8 @@ fn summary(conditions: &mut Conditions<'_>, server: &Server, findings: Findings<
                 conditions.set(Reconciling, State::True, failure.reason, message);
             }
             Permanence::UntilChanged | Permanence::Permanent => {
-                let message = format!("{} failed; waiting for a change of this object or its Secret", stage.as_str());
+                let message =
+                    format!("{} failed; waiting for a change of this object or its Secret", stage.as_str());
                 conditions.set(Stalled, State::True, failure.reason, message);
             }
         };
@@ -107,7 +108,12 @@ fn summary(conditions: &mut Conditions<'_>, server: &Server, findings: Findings<
         None => "no login".to_owned(),
         Some(username) => format!("logged in as {username}"),
     };
-    conditions.set(Ready, State::True, Reason::Verified, format!("{} takes mail ({login})", server.host_and_port()));
+    conditions.set(
+        Ready,
+        State::True,
+        Reason::Verified,
+        format!("{} takes mail ({login})", server.host_and_port()),
+    );
 }
 
 fn stages(conditions: &mut Conditions<'_>, server: &Server, verification: Option<&Verification>) {
@@ -117,7 +123,8 @@ fn stages(conditions: &mut Conditions<'_>, server: &Server, verification: Option
             continue;
         }
         let passed = verification.and_then(|found| found.passed.iter().find(|(passed, ..)| *passed == stage));
-        let failed = verification.and_then(|found| found.failed.as_ref()).filter(|(failed, _)| *failed == stage);
+        let failed =
+            verification.and_then(|found| found.failed.as_ref()).filter(|(failed, _)| *failed == stage);
         if let Some((_, failure)) = failed {
             failed_before = Some(stage);
             conditions.set(stage, State::False, failure.reason, &failure.message);
@@ -135,7 +142,12 @@ fn stages(conditions: &mut Conditions<'_>, server: &Server, verification: Option
     }
 }
 
-fn warnings(conditions: &mut Conditions<'_>, server: &Server, verification: Option<&Verification>, now: Timestamp) {
+fn warnings(
+    conditions: &mut Conditions<'_>,
+    server: &Server,
+    verification: Option<&Verification>,
+    now: Timestamp,
+) {
     if let Some((ends, what)) = verification.and_then(|found| found.expires.as_ref()) {
         let soon = now.checked_add((WARN_DAYS * 24).hours()).is_ok_and(|soon| *ends <= soon);
         let day = ends.strftime("%Y-%m-%d");
@@ -163,6 +175,9 @@ fn warnings(conditions: &mut Conditions<'_>, server: &Server, verification: Opti
 
 /// Whether `Ready` went from one state to another, which is worth an Event.
 pub fn ready_changed(old: &[Condition], new: &[Condition]) -> bool {
-    let ready = |list| crate::domain::status::conditions::find(list, ConditionType::Ready).map(|ready| (&ready.status, &ready.reason));
+    let ready = |list| {
+        crate::domain::status::conditions::find(list, ConditionType::Ready)
+            .map(|ready| (&ready.status, &ready.reason))
+    };
     ready(old) != ready(new)
 }

@@ -44,7 +44,11 @@ impl TemplateProblem {
 
     /// Compiling it crashed, which is a mistake of ours and not of its author.
     pub fn crashed() -> Self {
-        Self::new(Reason::Quarantined, Place::Field("spec".into()), "compiling this template crashed; please report it")
+        Self::new(
+            Reason::Quarantined,
+            Place::Field("spec".into()),
+            "compiling this template crashed; please report it",
+        )
     }
 
     pub(super) fn field(reason: Reason, problem: Problem) -> Self {
