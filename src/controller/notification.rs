@@ -57,7 +57,7 @@ async fn follow(context: &Arc<Context>) {
                 });
             }
             Seen::Undecodable { key, resource_version, problem } => {
-                undecodable(context, &key, &resource_version, &problem).await
+                undecodable(context, &key, &resource_version, &problem).await;
             }
             Seen::Gone(key, uid) => {
                 context.waiting.remove(&key);
@@ -224,7 +224,7 @@ async fn remove(context: &Context, key: &ObjectKey, uid: &Uid) {
 /// Removes, page by page, finished Notifications whose time came while nobody watched. The first sweep
 /// waits some minutes, so that a restart reads nothing but what is to be done.
 async fn sweep(context: &Context) {
-    let mut wait = Duration::from_secs(300).mul_f64(1.0 + rand::random::<f64>());
+    let mut wait = Duration::from_mins(5).mul_f64(1.0 + rand::random::<f64>());
     loop {
         tokio::time::sleep(wait).await;
         wait = SWEEP_EVERY;

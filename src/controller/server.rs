@@ -39,14 +39,13 @@ pub async fn run(context: Arc<Context>, term: &CancellationToken) {
                 let Some(key) = ObjectKey::of(&*config) else { continue };
                 learn(&context, &key, &config);
                 let config: Arc<MailServerConfig> = Arc::from(config);
-                match tasks.get(&key) {
-                    Some(task) => drop(task.send_replace(config)),
-                    None => {
-                        let (sender, receiver) = channel::channel(config);
-                        tasks.insert(key.clone(), sender);
-                        let task = follow(context.clone(), key, receiver);
-                        tokio::spawn(term.clone().run_until_cancelled_owned(task));
-                    }
+                if let Some(task) = tasks.get(&key) {
+                    drop(task.send_replace(config))
+                } else {
+                    let (sender, receiver) = channel::channel(config);
+                    tasks.insert(key.clone(), sender);
+                    let task = follow(context.clone(), key, receiver);
+                    tokio::spawn(term.clone().run_until_cancelled_owned(task));
                 }
             }
             Seen::Undecodable { key, problem, .. } => {
@@ -74,12 +73,11 @@ pub async fn run(context: Arc<Context>, term: &CancellationToken) {
 fn learn(context: &Context, key: &ObjectKey, config: &MailServerConfig) {
     let delivery = &context.delivery;
     let known = delivery.catalog().servers.get(key).cloned();
-    if let Some(Ok(known)) = &known {
-        if Some(known.generation) == config.metadata.generation
-            && Some(&known.uid) == Uid::of(config).as_ref()
-        {
-            return;
-        }
+    if let Some(Ok(known)) = &known
+        && Some(known.generation) == config.metadata.generation
+        && Some(&known.uid) == Uid::of(config).as_ref()
+    {
+        return;
     }
     let server = Server::from_config(config).map(Arc::new).map_err(Arc::from);
     let usable = server.is_ok();
@@ -132,12 +130,11 @@ async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig
     let handled =
         state.handled_request.clone().or_else(|| config.status.as_ref()?.last_handled_verify_request.clone());
     let requested = request.is_some() && request != handled.as_ref();
-    if let Ok(server) = &server {
-        if !server.suspended
-            && (requested || is_due(&state, server, fingerprint.as_deref(), Timestamp::now()))
-        {
-            begin(context, server, request.filter(|_| requested));
-        }
+    if let Ok(server) = &server
+        && !server.suspended
+        && (requested || is_due(&state, server, fingerprint.as_deref(), Timestamp::now()))
+    {
+        begin(context, server, request.filter(|_| requested));
     }
     // (pure) What the status should say.
     let now = Timestamp::now();

@@ -214,22 +214,19 @@ impl Delivery {
             rest.iter().take(more).map(|recipient| recipient.address.clone()).collect();
         run.claimed.extend(claimed.iter().cloned());
         let started = std::time::Instant::now();
-        let claim = match &run.claim {
-            Some(claim) => {
-                let done = run.outcomes.get(run.noted..).unwrap_or_default().to_vec();
-                journal.extend(run.term, &claim.id, done, claimed).await?
-            }
-            None => {
-                let item = run.item;
-                let entry = Entry {
-                    namespace: item.key.namespace.to_string(),
-                    name: item.key.name.to_string(),
-                    uid: item.uid.clone(),
-                    claimed,
-                    done: run.outcomes.clone(),
-                };
-                journal.claim(run.term, entry).await?
-            }
+        let claim = if let Some(claim) = &run.claim {
+            let done = run.outcomes.get(run.noted..).unwrap_or_default().to_vec();
+            journal.extend(run.term, &claim.id, done, claimed).await?
+        } else {
+            let item = run.item;
+            let entry = Entry {
+                namespace: item.key.namespace.to_string(),
+                name: item.key.name.to_string(),
+                uid: item.uid.clone(),
+                claimed,
+                done: run.outcomes.clone(),
+            };
+            journal.claim(run.term, entry).await?
         };
         self.metrics.step("claim", started.elapsed());
         run.noted = run.outcomes.len();

@@ -394,7 +394,7 @@ impl Task {
                     return true;
                 }
                 Err(Error::Refused(why)) => {
-                    tracing::error!(journal = %name, why, "journal cannot be written")
+                    tracing::error!(journal = %name, why, "journal cannot be written");
                 }
                 Err(error) => tracing::debug!(journal = %name, %error, "journal not written; reading it"),
             }

@@ -117,7 +117,7 @@ impl Delivery {
                 self.servers.state(&lane.key).hold.map(|hold| hold.until),
             ];
             let next = next.into_iter().flatten().filter(|next| *next > now).min();
-            let wait = next.map_or(Duration::from_secs(60), |next| next.duration_since(now).unsigned_abs());
+            let wait = next.map_or(Duration::from_mins(1), |next| next.duration_since(now).unsigned_abs());
             tokio::select! {
                 _ = news.changed() => {}
                 () = tokio::time::sleep(wait + Duration::from_millis(1)) => {}

@@ -76,7 +76,7 @@ impl Settings {
             egress: Arc::default(),
             deadlines: Deadlines::default(),
             session_idle: Duration::from_secs(45),
-            session_age: Duration::from_secs(30 * 60),
+            session_age: Duration::from_mins(30),
             session_messages: 100,
             pace: 1.0,
         }

@@ -84,20 +84,20 @@ impl Delivery {
         };
         let login = smtp_credentials(server, &credentials, token.as_ref().map(|(.., token)| token));
         let authenticated = connection.authenticate(login.as_ref()).await;
-        if let (Err(failure), Some((login, request, token))) = (&authenticated, &token) {
-            if failure.reason == Reason::AuthenticationFailed {
-                // One more token next time: this one may have been revoked.
-                self.tokens.invalidate(&request.key(), token);
-                let explained = explain_refusal(failure.clone().into(), login, token);
-                found.fail(Authenticated, explained);
-                return None;
-            }
+        if let (Err(failure), Some((login, request, token))) = (&authenticated, &token)
+            && failure.reason == Reason::AuthenticationFailed
+        {
+            // One more token next time: this one may have been revoked.
+            self.tokens.invalidate(&request.key(), token);
+            let explained = explain_refusal(failure.clone().into(), login, token);
+            found.fail(Authenticated, explained);
+            return None;
         }
         let session = step(found, Authenticated, authenticated)?;
         match server.login.username() {
             None => found.pass(Authenticated, Reason::NoLogin, "no login configured"),
             Some(username) => {
-                found.pass(Authenticated, Reason::Succeeded, format!("logged in as {username}"))
+                found.pass(Authenticated, Reason::Succeeded, format!("logged in as {username}"));
             }
         }
         Some(session)
@@ -263,10 +263,10 @@ fn expiries(server: &Server, credentials: &Credentials, found: &mut Verification
     found.expires = credentials.expires_at.zip(named);
     let certificate =
         credentials.client_certificate.as_ref().and_then(|(chain, _)| tls::not_after(chain.as_bytes()));
-    if let (Some(ends), Some(secret)) = (certificate, &server.tls.client_certificate) {
-        if found.expires.as_ref().is_none_or(|(earlier, _)| ends < *earlier) {
-            found.expires = Some((ends, format!("the client certificate in Secret {secret}")));
-        }
+    if let (Some(ends), Some(secret)) = (certificate, &server.tls.client_certificate)
+        && found.expires.as_ref().is_none_or(|(earlier, _)| ends < *earlier)
+    {
+        found.expires = Some((ends, format!("the client certificate in Secret {secret}")));
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// How often the cluster is swept for finished Notifications.
-pub const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+pub const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 /// Removals in the order of their time.
 #[derive(Default)]

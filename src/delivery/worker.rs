@@ -147,13 +147,12 @@ impl Delivery {
     /// Opens a session for a Notification in hand; on failure puts that back as it was.
     async fn open_for(self: &Arc<Self>, desk: &Desk<'_>, item: &Item) -> Option<Opened> {
         let (verification, opened) = self.open(&desk.server).await;
-        match opened {
-            Some(opened) => Some(opened),
-            None => {
-                self.outbox().done(&item.uid, Some(item.due));
-                self.verified(&desk.server, verification);
-                None
-            }
+        if let Some(opened) = opened {
+            Some(opened)
+        } else {
+            self.outbox().done(&item.uid, Some(item.due));
+            self.verified(&desk.server, verification);
+            None
         }
     }
 

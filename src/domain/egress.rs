@@ -68,17 +68,14 @@ fn builtin(address: IpAddr) -> Option<&'static str> {
 
 fn embedded_v4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
-    let [a, b, c, d, e, f, hi, lo] = v6.segments();
-    let v4 = |hi: u16, lo: u16| {
-        let [a, b] = hi.to_be_bytes();
-        let [c, d] = lo.to_be_bytes();
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-    };
-    match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0xffff) => v4(hi, lo),       // mapped, RFC 4291
-        (0, 0, 0, 0, 0, 0) if hi != 0 => v4(hi, lo), // compatible, RFC 4291
-        (0x64, 0xff9b, 0, 0, 0, 0) => v4(hi, lo),    // NAT64, RFC 6052
-        (0x2002, hi, lo, _, _, _) => v4(hi, lo),     // 6to4, RFC 3056
+    let [.., hi, lo] = v6.segments();
+    let v4 = |hi: u16, lo: u16| IpAddr::V4(Ipv4Addr::from(u32::from(hi) << 16 | u32::from(lo)));
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, ..] |   // mapped, RFC 4291
+        [0x64, 0xff9b, 0, 0, 0, 0, ..]  // NAT64, RFC 6052
+            => v4(hi, lo),
+        [0, 0, 0, 0, 0, 0, ..] if hi != 0 => v4(hi, lo), // compatible, RFC 4291
+        [0x2002, hi, lo, ..] => v4(hi, lo),              // 6to4, RFC 3056
         _ => address,
     }
 }

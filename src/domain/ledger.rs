@@ -20,7 +20,7 @@ pub struct Window {
 }
 
 /// The default of `expireAfter`, for the case that the stored text is unreadable.
-const EXPIRE_AFTER: Duration = Duration::from_secs(24 * 3600);
+const EXPIRE_AFTER: Duration = Duration::from_hours(24);
 
 /// The window of a Notification. `now` stands in for an object without creation time, which the API
 /// server does not produce.

@@ -148,15 +148,15 @@ impl Outbox {
     pub fn expired(&mut self, now: Timestamp, most: usize) -> Vec<Item> {
         let mut expired = Vec::new();
         while expired.len() < most {
-            let Some((expires, uid)) = self.expiries.first().cloned() else { break };
-            if expires > now {
+            let Some((until, uid)) = self.expiries.first().cloned() else { break };
+            if until > now {
                 break;
             }
             if let Some(slot) = self.items.get(&uid) {
                 expired.push(slot.item.clone());
             }
             self.forget_waiting(&uid);
-            self.expiries.remove(&(expires, uid));
+            self.expiries.remove(&(until, uid));
         }
         expired
     }

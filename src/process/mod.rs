@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub type Fatal = Box<dyn std::error::Error + Send + Sync>;
 
 /// Longest time given to messages past DATA and to results that are not stored, after SIGTERM.
-const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN: Duration = Duration::from_mins(1);
 
 /// Stack of each thread of the runtime, in bytes. The watches' futures pass whole objects around by value,
 /// which takes an unoptimised build more than the usual 2 MiB. Untouched pages cost nothing.

@@ -75,14 +75,14 @@ impl InProcess {
 
     async fn until_ready(&self) {
         let ready = async || self.get("/readyz").await.is_some_and(|(status, _)| status == 200);
-        crate::eventually("the operator is ready", Duration::from_secs(60), ready).await;
+        crate::eventually("the operator is ready", Duration::from_mins(1), ready).await;
     }
 
     /// Ends it as SIGTERM would, and waits.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Some(ended) = self.ended.take() {
-            tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap().unwrap();
+            tokio::time::timeout(Duration::from_mins(1), ended).await.unwrap().unwrap();
         }
     }
 }
