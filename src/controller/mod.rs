@@ -69,7 +69,9 @@ impl Context {
     /// Runs all controllers until `term` is cancelled.
     pub async fn run(self: Arc<Self>, term: CancellationToken) {
         let all = ["namespaces", "mailserverconfigs", "messagetemplates", "notifications"];
-        all.into_iter().for_each(|watch| self.pending.add(watch));
+        for watch in all {
+            self.pending.add(watch);
+        }
         let _ = tokio::join!(
             term.run_until_cancelled(namespace::run(self.clone())),
             term.run_until_cancelled(template::run(self.clone())),
@@ -77,7 +79,9 @@ impl Context {
             term.run_until_cancelled(notification::run(self.clone())),
         );
         self.waiting.clear();
-        all.into_iter().for_each(|watch| self.pending.done(watch));
+        for watch in all {
+            self.pending.done(watch);
+        }
     }
 
     /// Has those Notifications looked at again that wait for a server, template or namespace.

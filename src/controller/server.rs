@@ -40,7 +40,7 @@ pub async fn run(context: Arc<Context>, term: &CancellationToken) {
                 learn(&context, &key, &config);
                 let config: Arc<MailServerConfig> = Arc::from(config);
                 if let Some(task) = tasks.get(&key) {
-                    drop(task.send_replace(config))
+                    drop(task.send_replace(config));
                 } else {
                     let (sender, receiver) = channel::channel(config);
                     tasks.insert(key.clone(), sender);

@@ -23,9 +23,9 @@ pub struct Waiting(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    by_key: HashMap<ObjectKey, (Vec<Dependency>, Option<Timestamp>)>,
-    by_dependency: HashMap<Dependency, BTreeSet<ObjectKey>>,
-    by_time: BTreeSet<(Timestamp, ObjectKey)>,
+    waiting: HashMap<ObjectKey, (Vec<Dependency>, Option<Timestamp>)>,
+    dependents: HashMap<Dependency, BTreeSet<ObjectKey>>,
+    deadlines: BTreeSet<(Timestamp, ObjectKey)>,
 }
 
 impl Waiting {
@@ -34,12 +34,12 @@ impl Waiting {
         let mut state = lock(&self.0);
         state.remove(key);
         for dependency in &dependencies {
-            state.by_dependency.entry(dependency.clone()).or_default().insert(key.clone());
+            state.dependents.entry(dependency.clone()).or_default().insert(key.clone());
         }
         if let Some(until) = until {
-            state.by_time.insert((until, key.clone()));
+            state.deadlines.insert((until, key.clone()));
         }
-        state.by_key.insert(key.clone(), (dependencies, until));
+        state.waiting.insert(key.clone(), (dependencies, until));
     }
 
     /// It waits no more.
@@ -49,14 +49,14 @@ impl Waiting {
 
     /// Those that wait for `dependency`.
     pub fn on(&self, dependency: &Dependency) -> Vec<ObjectKey> {
-        lock(&self.0).by_dependency.get(dependency).into_iter().flatten().cloned().collect()
+        lock(&self.0).dependents.get(dependency).into_iter().flatten().cloned().collect()
     }
 
     /// Takes out those whose time has run out.
     pub fn expired(&self, now: Timestamp) -> Vec<ObjectKey> {
         let mut state = lock(&self.0);
         let mut expired = Vec::new();
-        while let Some((until, key)) = state.by_time.first().cloned() {
+        while let Some((until, key)) = state.deadlines.first().cloned() {
             if until > now {
                 break;
             }
@@ -74,17 +74,17 @@ impl Waiting {
 
 impl State {
     fn remove(&mut self, key: &ObjectKey) {
-        let Some((dependencies, until)) = self.by_key.remove(key) else { return };
+        let Some((dependencies, until)) = self.waiting.remove(key) else { return };
         for dependency in dependencies {
-            if let Some(keys) = self.by_dependency.get_mut(&dependency) {
+            if let Some(keys) = self.dependents.get_mut(&dependency) {
                 keys.remove(key);
                 if keys.is_empty() {
-                    self.by_dependency.remove(&dependency);
+                    self.dependents.remove(&dependency);
                 }
             }
         }
         if let Some(until) = until {
-            self.by_time.remove(&(until, key.clone()));
+            self.deadlines.remove(&(until, key.clone()));
         }
     }
 }

@@ -209,7 +209,7 @@ impl Delivery {
         if covered && young {
             return Ok(());
         }
-        let more = if covered { 0 } else { self.chunk(run) };
+        let more = if covered { 0 } else { Self::chunk(run) };
         let claimed: BTreeSet<String> =
             rest.iter().take(more).map(|recipient| recipient.address.clone()).collect();
         run.claimed.extend(claimed.iter().cloned());
@@ -239,7 +239,7 @@ impl Delivery {
     }
 
     /// How many recipients the next claim covers: as many as go out in [`CHUNK`] at the pace so far.
-    fn chunk(&self, run: &Run<'_>) -> usize {
+    fn chunk(run: &Run<'_>) -> usize {
         let sent = u32::try_from(run.outcomes.len()).unwrap_or(u32::MAX);
         if sent == 0 {
             return 1;

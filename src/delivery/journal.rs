@@ -207,7 +207,7 @@ impl Journals {
 /// A name that tells nothing and fits Kubernetes' rules.
 fn name(account: &Account) -> String {
     let hash = Sha256::digest(account.0.as_bytes());
-    let hex: String = hash.iter().take(10).map(|byte| format!("{byte:02x}")).collect();
+    let hex = hash.iter().take(10).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     format!("mail-journal-{hex}")
 }
 
@@ -282,6 +282,13 @@ struct Held {
 /// Claims that the next write stores, with those who wait for them.
 type Waiting = Vec<(String, oneshot::Sender<Result<Claim, Denied>>)>;
 
+/// Tells those who wait that nothing is claimed.
+fn deny(waiting: Waiting) {
+    for (_, reply) in waiting {
+        let _ = reply.send(Err(Denied::Lost));
+    }
+}
+
 impl Task {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -348,7 +355,7 @@ impl Task {
     /// Writes what has to be written: claims at once, removals and renewals when their time has come.
     async fn keep_up(&mut self, waiting: Waiting, release: bool) {
         let Some(held) = &mut self.held else {
-            waiting.into_iter().for_each(|(_, reply)| drop(reply.send(Err(Denied::Lost))));
+            deny(waiting);
             return;
         };
         let idle = held.holding.entries().is_empty() && held.last_work.elapsed() >= journal::RELEASE_AFTER;
@@ -364,7 +371,7 @@ impl Task {
         let sent = Instant::now();
         if !self.store(written).await {
             self.lose();
-            waiting.into_iter().for_each(|(_, reply)| drop(reply.send(Err(Denied::Lost))));
+            deny(waiting);
             return;
         }
         let Some(held) = &mut self.held else { return };

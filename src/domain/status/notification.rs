@@ -235,6 +235,7 @@ fn explain(
     summary: &crate::api::status::Summary,
     phase: Phase,
 ) -> (Reason, String) {
+    use crate::api::status::RecipientState::{Pending, Refused};
     let crate::api::status::Summary { total, accepted, refused, pending, in_doubt } = *summary;
     let first = |state| {
         let found = status
@@ -245,7 +246,6 @@ fn explain(
             (found.reason.as_deref().and_then(Reason::parse), found.message.clone().unwrap_or_default())
         })
     };
-    use crate::api::status::RecipientState::{Pending, Refused};
     match phase {
         Phase::Sent => {
             (Reason::Accepted, format!("accepted by the mail server for {accepted} of {total} recipients"))
