@@ -8,6 +8,7 @@ mod generated;
 mod install;
 mod objects;
 mod operator;
+mod servers;
 
 use std::time::Duration;
 
