@@ -110,6 +110,9 @@ impl Session {
     }
 
     /// Sends the message that [`Session::begin`] opened. `message` has CRLF line ends only.
+    ///
+    /// Await it to its end: a session dropped in the middle leaves a truncated message behind, which
+    /// some servers deliver.
     pub async fn data(&mut self, message: &[u8]) -> DataOutcome {
         if self.state != State::Open {
             return DataOutcome::NotSent(Failure::invalid_message(Phase::Data, "no recipient was accepted"));

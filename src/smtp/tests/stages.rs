@@ -233,6 +233,16 @@ async fn helo_where_ehlo_is_unknown() {
 }
 
 #[tokio::test]
+async fn our_own_name_is_no_command() {
+    let server = ScriptedSmtp::builder().start().await;
+    for name in ["", "a\r\nMAIL FROM:<evil@example.org>", "a b"] {
+        let target = Target { hello_name: name.into(), ..plain(server.address()) };
+        assert_eq!(failure(&target).await.reason, Reason::InvalidSpec);
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
 async fn mutual_tls() {
     let pki = Pki::new();
     let mut roots = rustls::RootCertStore::empty();

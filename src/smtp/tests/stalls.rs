@@ -93,6 +93,21 @@ async fn a_held_answer_comes_when_released() {
 }
 
 #[tokio::test]
+async fn a_session_can_be_held_between_two_messages() {
+    let server = ScriptedSmtp::builder().hold_from(Step::Mail, 2).start().await;
+    let mut session = open(&plain(server.address()), None).await.unwrap();
+    send_one(&mut session, "jane@example.org").await;
+    let cut = async {
+        server.reached_times(Step::Mail, 2).await;
+        server.cut(Step::Mail);
+    };
+    let envelope = to(&["joe@example.org"]);
+    let (opened, ()) = tokio::join!(session.begin(&envelope), cut);
+    assert!(opened.unwrap_err().is_end_of_session());
+    assert_eq!((server.copies_for("jane@example.org"), server.copies_for("joe@example.org")), (1, 0));
+}
+
+#[tokio::test]
 async fn a_cancelled_await_ends_the_session() {
     for step in [Step::Mail, Step::Rcpt, Step::Data, Step::Dot, Step::Reset] {
         let server = ScriptedSmtp::builder().hold(step).start().await;
