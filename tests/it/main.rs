@@ -1,6 +1,7 @@
 //! Integration tests against real parts: one binary, one control plane for the whole run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod architecture;
 mod cluster;
 mod docs;
 mod first_mail;
