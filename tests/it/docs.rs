@@ -51,7 +51,7 @@ async fn each_metric_is_on_its_page() {
     let missing: Vec<_> = exported.difference(&documented).collect();
     assert!(missing.is_empty(), "docs/metrics.md lacks {missing:?}");
     let sources =
-        ["src/delivery/metrics.rs", "src/controller/metrics.rs", "src/process/admin.rs"].map(page).concat();
+        ["src/delivery/metrics.rs", "src/controller/metrics.rs", "src/process/admin.rs"].map(page).join("\n");
     for name in documented {
         let bare = name.trim_start_matches("mail_operator_").trim_start_matches("controller_runtime_");
         let stems = [bare, bare.trim_end_matches("_total"), bare.trim_end_matches("_seconds")];
