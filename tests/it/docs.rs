@@ -44,8 +44,8 @@ async fn each_metric_is_on_its_page() {
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
         .map(|(name, kind)| if kind == "counter" { format!("{name}_total") } else { name.into() })
         .collect();
-    let page = page("docs/metrics.md");
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let table = page("docs/metrics.md");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     let documented: BTreeSet<String> = rows.map(String::from).collect();
     // Families that count nothing yet are not exported, so the other way round the sources are asked.
     let missing: Vec<_> = exported.difference(&documented).collect();
