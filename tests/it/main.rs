@@ -9,6 +9,7 @@ mod generated;
 mod install;
 mod objects;
 mod operator;
+mod servers;
 
 use std::time::Duration;
 
