@@ -7,6 +7,7 @@ mod docs;
 mod first_mail;
 mod generated;
 mod install;
+mod notifications;
 mod objects;
 mod operator;
 mod servers;
