@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod architecture;
+mod canary;
 mod cluster;
 mod docs;
 mod first_mail;
