@@ -93,6 +93,7 @@ impl Delivery {
             return None;
         }
         let session = step(found, Authenticated, authenticated)?;
+        self.servers.note(&server.key, |state| state.auth_form = session.auth_form());
         match server.login.username() {
             None => found.pass(Authenticated, Reason::NoLogin, "no login configured"),
             Some(username) => {
@@ -157,7 +158,7 @@ impl Delivery {
             hello_name: server.hello_name.as_str().into(),
             egress: self.settings.egress.clone(),
             deadlines: self.settings.deadlines,
-            auth_form: None,
+            auth_form: self.servers.state(&server.key).auth_form,
         })
     }
 

@@ -105,7 +105,7 @@ pub fn prepare<'a>(
     let template = find_template(notification, catalog, namespace)?;
     let (from, reply_to) = sender(notification, &server)?;
     let locale = locale("message.locale", notification.spec.message.locale.as_deref())?;
-    let prepared = Prepared {
+    Ok(Prepared {
         recipients: ledger::open_recipients(notification),
         notification,
         uid,
@@ -115,12 +115,7 @@ pub fn prepare<'a>(
         locale,
         date: ledger::window(notification, now).from,
         server,
-    };
-    // Built once for the first recipient, so that what the checks do not show is found before the turn comes.
-    if let Some(first) = prepared.recipients.first() {
-        prepared.compose(first)?;
-    }
-    Ok(prepared)
+    })
 }
 
 fn find_server(

@@ -1,0 +1,104 @@
+//! The server dies between the message and its answer: sent again and said so, or held for a person.
+
+use super::{holds, notification, recipient, says, server, taken};
+use crate::objects::{Space, condition};
+use mail_operator_testbed::scripted_smtp::{Fault, ScriptedSmtp, Step};
+use serde_json::json;
+
+const ADA: &str = "ada@corp.example";
+
+/// Takes every message, and dies without an answer to these, counted from 1.
+async fn dies_after_the_dot(of: &[usize]) -> ScriptedSmtp {
+    let builder = ScriptedSmtp::builder();
+    of.iter()
+        .fold(builder, |builder, nth| builder.fault_at(Step::Dot, *nth, Fault::TakeThenEof))
+        .start()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_resend_a_second_copy_goes_out_and_the_status_says_so() {
+    let space = Space::new("in-doubt-resend").await;
+    let smtp = dies_after_the_dot(&[1]).await;
+    space.put(&[server(smtp.address(), json!({}))]).await;
+    let version = space.version().await;
+    space.put(&[notification("news", &[ADA, "bob@corp.example"], json!({}))]).await;
+    let sent = space.until_phase("news", "Sent").await;
+    let copies = taken(&smtp, ADA);
+    assert_eq!(copies.len(), 2, "the lost one and one more");
+    assert_eq!(copies[0].message, copies[1].message, "the same bytes, so that the server can drop one");
+    assert_eq!(taken(&smtp, "bob@corp.example").len(), 1);
+    let ada = recipient(&sent, ADA);
+    assert_eq!((&ada["state"], &ada["reason"]), (&json!("Accepted"), &json!("AnswerLost")));
+    holds(ada["message"].as_str().unwrap(), &["may have arrived twice"]);
+    assert!(recipient(&sent, "bob@corp.example")["reason"].is_null());
+    assert!(condition(&sent, "InDoubt").is_null());
+    // On the way it was said that the answer was lost.
+    let history = space.history("news", &version).await;
+    let doubt = history.iter().find(|news| condition(news, "InDoubt")["status"] == "True").unwrap();
+    says(doubt, "InDoubt", "True", "AnswerLost", &["may or may not"]);
+    assert_eq!(doubt["status"]["phase"], "Pending");
+    assert_eq!(recipient(doubt, ADA)["state"], "InDoubt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_hold_nothing_is_sent_twice_until_a_person_says_so() {
+    let space = Space::new("in-doubt-hold").await;
+    let smtp = dies_after_the_dot(&[1, 3]).await;
+    let hold = json!({ "delivery": { "onInDoubt": "Hold" } });
+    space.put(&[server(smtp.address(), json!({})), notification("news", &[ADA], hold)]).await;
+    let held = space.until_phase("news", "InDoubt").await;
+    assert_eq!(held["status"]["finished"], false);
+    for type_ in ["Ready", "Sent"] {
+        says(
+            &held,
+            type_,
+            "False",
+            "AnswerLost",
+            &["messageID", "mail-operator.dev/resolve=sent or =resend"],
+        );
+    }
+    says(&held, "InDoubt", "True", "AnswerLost", &["may or may not"]);
+    let doubtful = recipient(&held, ADA);
+    assert_eq!(doubtful["state"], "InDoubt");
+    assert!(doubtful["messageID"].is_string());
+    // Other mail through the same server goes on, and nothing is sent again meanwhile.
+    space.put(&[notification("other", &["bob@corp.example"], json!({}))]).await;
+    space.until_phase("other", "Sent").await;
+    assert_eq!(taken(&smtp, ADA).len(), 1);
+
+    // A decision is obeyed once; the next one needs another word.
+    let resolve = async |word: &str| {
+        let annotation = format!("mail-operator.dev/resolve={word}");
+        space.kubectl(&["annotate", "--overwrite", "notification/news", &annotation]).await;
+    };
+    resolve("resend").await;
+    let again = |news: &serde_json::Value| {
+        news["status"]["phase"] == "InDoubt" && news["status"]["lastHandledResolve"] == "resend"
+    };
+    space.until("notifications", "news", "InDoubt again", again).await;
+    assert_eq!(taken(&smtp, ADA).len(), 2);
+    resolve("resend-2").await;
+    let sent = space.until_phase("news", "Sent").await;
+    assert_eq!(taken(&smtp, ADA).len(), 3);
+    assert_eq!(sent["status"]["lastHandledResolve"], "resend-2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_can_say_that_it_was_sent() {
+    let space = Space::new("in-doubt-resolved").await;
+    let smtp = dies_after_the_dot(&[1]).await;
+    let hold = json!({ "delivery": { "onInDoubt": "Hold" } });
+    space.put(&[server(smtp.address(), json!({})), notification("news", &[ADA], hold)]).await;
+    space.until_phase("news", "InDoubt").await;
+    space.kubectl(&["annotate", "notification/news", "mail-operator.dev/resolve=sent"]).await;
+    let sent = space.until_phase("news", "Sent").await;
+    assert_eq!(sent["status"]["finished"], true);
+    let ada = recipient(&sent, ADA);
+    assert_eq!((&ada["state"], &ada["reason"]), (&json!("Accepted"), &json!("ResolvedAsSent")));
+    holds(ada["message"].as_str().unwrap(), &["by a person"]);
+    assert!(condition(&sent, "InDoubt").is_null());
+    space.put(&[notification("other", &["bob@corp.example"], json!({}))]).await;
+    space.until_phase("other", "Sent").await;
+    assert_eq!(taken(&smtp, ADA).len(), 1);
+}
