@@ -64,13 +64,25 @@ impl Counters {
 
     /// What has been added since an earlier reading.
     pub fn since(&self, earlier: &Self) -> Self {
-        Self { requests: grown(&self.requests, &earlier.requests), listed: grown(&self.listed, &earlier.listed) }
+        Self {
+            requests: grown(&self.requests, &earlier.requests),
+            listed: grown(&self.listed, &earlier.listed),
+        }
     }
 
     /// How many writes were like that.
     pub fn writes(&self, like_that: impl Fn(&Request) -> bool) -> u64 {
         let writes = self.requests.iter().filter(|(request, _)| request.is_write() && like_that(request));
         writes.map(|(_, count)| count).sum()
+    }
+
+    /// The same writes one by one, for people.
+    pub fn show_writes(&self, like_that: impl Fn(&Request) -> bool) {
+        for (request, count) in
+            self.requests.iter().filter(|(request, _)| request.is_write() && like_that(request))
+        {
+            println!("    {count} × {} {} {}", request.verb, request.resource, request.subresource);
+        }
     }
 
     /// How many objects of a resource were returned by lists.

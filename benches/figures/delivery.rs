@@ -98,9 +98,10 @@ async fn deliver(
     totals.operator_cpu_ms += operator.cpu_ms() - operator_cpu;
     totals.api_server_cpu_ms += stage.plane.api_server_cpu_ms() - api_server_cpu;
     let added = stage.counters().await.since(&counters);
-
+    added.show_writes(|_| true);
     totals.status_writes += added.writes(Request::is_notification_status);
-    totals.other_writes += added.writes(|request| !request.is_notification_status() && !is_our_switch(request));
+    totals.other_writes +=
+        added.writes(|request| !request.is_notification_status() && !is_our_switch(request));
     stage.check_sent(OURS, messages).await;
     count as f64 / took.as_secs_f64()
 }
@@ -158,6 +159,7 @@ async fn many_recipients(stage: &Stage, operator: &Operator, stored_before: usiz
     // The entry goes with a later write; renewals of idle holders are not its doing, but counted if they fall in here.
     let added: Counters = stage.counters().await.since(&before);
     stage.check_sent(OURS, messages).await;
+    added.show_writes(|_| true);
     let its_own = |request: &Request| {
         let is_creation = request.resource == "notifications" && request.verb == "POST";
         !is_creation && request.resource != "leases"

@@ -75,7 +75,8 @@ struct Watched {
 impl Watched {
     async fn start(stage: &Stage, namespace: &str) -> Self {
         let api = stage.notifications(namespace);
-        let version = api.list(&ListParams::default().limit(1)).await.unwrap().metadata.resource_version.unwrap();
+        let version =
+            api.list(&ListParams::default().limit(1)).await.unwrap().metadata.resource_version.unwrap();
         let (sender, events) = mpsc::unbounded_channel();
         let watching = api.clone();
         tokio::spawn(async move {

@@ -24,7 +24,8 @@ use Aim::{AtLeast, AtMost};
 
 /// Where smtp-source's lead can come from, if it has one: the rest is the same sink and the same machine.
 const TLS: &str = "the encryption, which smtp-source does without";
-const NAGLE: &str = "lettre waits for delayed acknowledgements, 40 ms a message; without them on this system it is faster";
+const NAGLE: &str =
+    "lettre waits for delayed acknowledgements, 40 ms a message; without them on this system it is faster";
 
 /// In the order of the table.
 const FIGURES: &[Figure] = &[
@@ -34,16 +35,36 @@ const FIGURES: &[Figure] = &[
         what: "messages/s, our session with TLS over Postfix's smtp-source without, 1 connection",
         held_back_by: TLS,
     },
-    Figure { key: "smtp_tls_over_smtp_source_4", aim: AtLeast(1.0), what: "4 connections", held_back_by: TLS },
-    Figure { key: "smtp_tls_over_smtp_source_10", aim: AtLeast(1.0), what: "10 connections", held_back_by: TLS },
+    Figure {
+        key: "smtp_tls_over_smtp_source_4",
+        aim: AtLeast(1.0),
+        what: "4 connections",
+        held_back_by: TLS,
+    },
+    Figure {
+        key: "smtp_tls_over_smtp_source_10",
+        aim: AtLeast(1.0),
+        what: "10 connections",
+        held_back_by: TLS,
+    },
     Figure {
         key: "smtp_tls_over_lettre_pool_1",
         aim: AtLeast(100.0),
         what: "messages/s, our session over lettre's pool, both with TLS, 1 connection",
         held_back_by: NAGLE,
     },
-    Figure { key: "smtp_tls_over_lettre_pool_4", aim: AtLeast(100.0), what: "4 connections", held_back_by: NAGLE },
-    Figure { key: "smtp_tls_over_lettre_pool_10", aim: AtLeast(100.0), what: "10 connections", held_back_by: NAGLE },
+    Figure {
+        key: "smtp_tls_over_lettre_pool_4",
+        aim: AtLeast(100.0),
+        what: "4 connections",
+        held_back_by: NAGLE,
+    },
+    Figure {
+        key: "smtp_tls_over_lettre_pool_10",
+        aim: AtLeast(100.0),
+        what: "10 connections",
+        held_back_by: NAGLE,
+    },
     Figure {
         key: "delivery_over_two_writes_8",
         aim: AtLeast(1.3),
@@ -69,7 +90,12 @@ const FIGURES: &[Figure] = &[
         what: "CPU of kube-apiserver a message, over the bare loop's",
         held_back_by: "",
     },
-    Figure { key: "operator_cpu_ms_per_message", aim: AtMost(2.0), what: "the operator's own CPU", held_back_by: "" },
+    Figure {
+        key: "operator_cpu_ms_per_message",
+        aim: AtMost(2.0),
+        what: "the operator's own CPU",
+        held_back_by: "",
+    },
     Figure {
         key: "api_writes_per_1000_recipients",
         aim: AtMost(10.0),
@@ -106,7 +132,12 @@ const FIGURES: &[Figure] = &[
         what: "finished Notifications that a restart lists",
         held_back_by: "",
     },
-    Figure { key: "writes_at_restart", aim: AtMost(0.0), what: "writes of a restart, besides the Lease", held_back_by: "" },
+    Figure {
+        key: "writes_at_restart",
+        aim: AtMost(0.0),
+        what: "writes of a restart, besides the Lease",
+        held_back_by: "",
+    },
 ];
 
 impl Aim {
@@ -151,7 +182,8 @@ impl Report {
                 figure.what
             );
             if !figure.aim.is_met(*value) {
-                let why = if figure.held_back_by.is_empty() { "not found out yet" } else { figure.held_back_by };
+                let why =
+                    if figure.held_back_by.is_empty() { "not found out yet" } else { figure.held_back_by };
                 let _ = writeln!(text, "{:<34} {:>9}  short of its aim. What holds it back: {why}", "", "");
             }
         }

@@ -89,8 +89,8 @@ impl Stage {
 
     /// The operator as a process, for one namespace.
     pub async fn operator(&self, namespace: &str, writers: usize) -> Operator {
-        let options =
-            OperatorOptions::new(env!("CARGO_BIN_EXE_mail-operator"), self.plane.kubeconfig()).args([
+        let options = OperatorOptions::new(env!("CARGO_BIN_EXE_mail-operator"), self.plane.kubeconfig())
+            .args([
                 "--namespace",
                 namespace,
                 "--egress-allow",
@@ -150,7 +150,8 @@ impl Stage {
     /// started; asked is the operator, since asking the API server would slow it down.
     pub async fn until_sent(&self, operator: &Operator, messages: u64, stored: usize) {
         tokio::time::timeout(LIMIT, self.sink.taken(messages)).await.expect("all messages arrive");
-        self.until("all results are stored", async || sent(&operator.metrics().await.unwrap()) >= stored).await;
+        self.until("all results are stored", async || sent(&operator.metrics().await.unwrap()) >= stored)
+            .await;
     }
 
     /// Makes sure that what the operator says is so: nothing in the namespace is anything but `Sent`, and no message
