@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 pub(super) enum Flow {
     /// With the next Notification.
     Continue,
+    /// With somebody else's Notification: this one goes on when its turn comes again.
+    Yield,
     /// Not at all, but another one may be opened at once.
     Reopen,
     /// Not at all: nobody's mail can go through this server now.
@@ -115,6 +117,9 @@ impl Delivery {
                     return Flow::Stop;
                 }
                 means.limiter.pace().await;
+                if self.has_had_its_turn(run, means.limiter) {
+                    return Flow::Yield;
+                }
             }
             let composed = match prepared.compose(recipient) {
                 Ok(composed) => composed,
@@ -154,6 +159,15 @@ impl Delivery {
             }
         }
         Flow::Continue
+    }
+
+    /// Whether a long Notification lets others go first: after about a chunk, if another namespace waits for a
+    /// session, or because the day's recipients are used up, which the worker looks at before it takes the next.
+    fn has_had_its_turn(&self, run: &Run<'_>, limiter: &Limiter) -> bool {
+        let now = Timestamp::now();
+        let Item { lane, key, .. } = run.item;
+        let others = || self.outbox().others_due(lane, &key.namespace, now);
+        run.started.elapsed() >= CHUNK && others() || limiter.exhausted_until(now).is_some()
     }
 
     /// MAIL and RCPT.

@@ -57,7 +57,7 @@ impl Delivery {
                 },
             };
             match self.deliver(&desk, &mut opened, &item).await {
-                Flow::Continue => session = Some(opened),
+                Flow::Continue | Flow::Yield => session = Some(opened),
                 Flow::Reopen => {}
                 Flow::Stop => {
                     session = Some(opened);
@@ -238,7 +238,7 @@ impl Delivery {
             retry_after,
             counts,
         };
-        let delivery = self.clone();
+        let (delivery, lane) = (self.clone(), item.lane.clone());
         self.unfinished.spawn(async move {
             let _under_way = delivery.results.clone().acquire_owned().await;
             let uid = report.uid.clone();
@@ -247,7 +247,11 @@ impl Delivery {
                 journal.remove(claim.id);
             }
             let next = status.filter(|status| !status.finished).and_then(|status| status.next_attempt_time);
-            delivery.outbox().done(&uid, next.map(|next| next.0));
+            let waits_again = delivery.outbox().done(&uid, next.map(|next| next.0));
+            if waits_again {
+                // The worker may have left by now, and the lane looked at its queue before.
+                delivery.wake(&lane);
+            }
         });
     }
 }

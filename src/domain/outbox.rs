@@ -106,18 +106,17 @@ impl Outbox {
     }
 
     /// The worker is done with it. `next_due` puts it back, unless it was removed meanwhile; a change
-    /// made meanwhile wins over it.
-    pub fn done(&mut self, uid: &Uid, next_due: Option<Timestamp>) {
-        let Some(slot) = self.items.remove(uid) else { return };
-        match (slot.after, next_due) {
-            (Some(After::Forget), _) | (None, None) => {}
-            (Some(After::Requeue(item)), None) => self.insert(item),
-            (Some(After::Requeue(item)), Some(due)) => {
-                let due = due.max(item.due);
-                self.insert(Item { due, ..item });
-            }
-            (None, Some(due)) => self.insert(Item { due, ..slot.item }),
-        }
+    /// made meanwhile wins over it. Returns whether it waits again: then its lane has to be woken.
+    pub fn done(&mut self, uid: &Uid, next_due: Option<Timestamp>) -> bool {
+        let Some(slot) = self.items.remove(uid) else { return false };
+        let item = match (slot.after, next_due) {
+            (Some(After::Forget), _) | (None, None) => return false,
+            (Some(After::Requeue(item)), None) => item,
+            (Some(After::Requeue(item)), Some(due)) => Item { due: due.max(item.due), ..item },
+            (None, Some(due)) => Item { due, ..slot.item },
+        };
+        self.insert(item);
+        true
     }
 
     /// The Notifications waiting in a lane.
@@ -137,6 +136,13 @@ impl Outbox {
         let Some(lane) = self.lanes.get(lane) else { return 0 };
         let due = lane.queues.values().flat_map(|queue| queue.iter().take_while(|(due, _)| *due <= now));
         due.take(most).count()
+    }
+
+    /// Whether another namespace than `namespace` has something due in this lane.
+    pub fn others_due(&self, lane: &ObjectKey, namespace: &str, now: Timestamp) -> bool {
+        let queues = self.lanes.get(lane).map(|lane| &lane.queues);
+        let others = queues.into_iter().flatten().filter(|(other, _)| &***other != namespace);
+        others.filter_map(|(_, queue)| queue.first()).any(|(due, _)| *due <= now)
     }
 
     /// When the next Notification of a lane is due; in the past if one waits already.
@@ -257,13 +263,26 @@ mod tests {
         assert_eq!(taken(&mut outbox, 100).as_deref(), Some("x"));
         outbox.put(item("a", "x", 100));
         assert_eq!(taken(&mut outbox, 200), None, "in hand");
-        outbox.done(&Uid::from("a-x"), Some(at(150)));
+        assert!(outbox.done(&Uid::from("a-x"), Some(at(150))), "waits again");
         assert_eq!(taken(&mut outbox, 149), None);
         assert_eq!(taken(&mut outbox, 150).as_deref(), Some("x"));
         outbox.remove(&Uid::from("a-x"));
-        outbox.done(&Uid::from("a-x"), Some(at(150)));
+        assert!(!outbox.done(&Uid::from("a-x"), Some(at(150))));
         assert_eq!(taken(&mut outbox, 900), None, "removed while in hand");
         assert!(outbox.lanes.is_empty() || outbox.lanes.values().all(|lane| lane.queues.is_empty()));
+    }
+
+    #[test]
+    fn knows_whether_others_wait_for_their_turn() {
+        let mut outbox = Outbox::default();
+        let lane = ObjectKey::new("mail", "default");
+        assert!(!outbox.others_due(&lane, "bulk", at(100)));
+        outbox.put(item("bulk", "b", 10));
+        outbox.put(item("small", "s", 50));
+        assert!(!outbox.others_due(&lane, "bulk", at(49)), "not due yet");
+        assert!(outbox.others_due(&lane, "bulk", at(50)));
+        assert_eq!(outbox.take(&lane, at(20)).map(|item| item.uid), Some(Uid::from("bulk-b")));
+        assert!(!outbox.others_due(&lane, "small", at(100)), "in hand is not waiting");
     }
 
     #[test]

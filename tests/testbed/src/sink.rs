@@ -53,9 +53,17 @@ impl Sink {
     ///
     /// # Panics
     /// If there is no free port.
-    #[expect(clippy::expect_used, reason = "a test without its server cannot go on")]
     pub async fn start(options: Options) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind a loopback port");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), options).await
+    }
+
+    /// Starts listening where nobody listened before: a server that comes back.
+    ///
+    /// # Panics
+    /// If the address is taken.
+    #[expect(clippy::expect_used, reason = "a test without its server cannot go on")]
+    pub async fn start_at(address: SocketAddr, options: Options) -> Self {
+        let listener = TcpListener::bind(address).await.expect("bind a loopback port");
         let address = listener.local_addr().expect("read the bound address");
         let shared = Arc::new(Shared {
             options,
