@@ -1,7 +1,7 @@
 //! TLS: every way in which a connection cannot be made safe, and what cures it.
 
-use super::{Mends, PASSWORD, USER, basic, fails, manifest, server, verified};
-use crate::objects::Space;
+use super::{Mends, PASSWORD, USER, annotate, basic, fails, manifest, server, verified};
+use crate::objects::{Space, condition};
 use mail_operator_testbed::certificates::{CertificateAuthority, ServerCertificate};
 use mail_operator_testbed::scripted_smtp::{Fault, ScriptedSmtp, Step};
 use serde_json::{Value, json};
@@ -194,6 +194,7 @@ async fn a_ca_bundle_is_looked_for_where_the_spec_says_and_described_when_it_is_
         let map =
             json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "ca" }, "data": data });
         space.apply(&map.to_string()).await;
+        annotate(&space, "msc", "mail", &format!("mail-operator.dev/verify-requested-at={words}")).await;
         failed(&[words]).await;
     }
     assert_eq!(smtp.connections(), 0);
@@ -269,7 +270,10 @@ async fn a_server_that_wants_a_login_and_gets_none_says_so_when_mail_is_refused(
     assert_eq!(space.get("notifications", "hello").await["status"]["phase"], "Pending");
 
     server(&space, "mail", &format!("{}\n{}", spec(&smtp, "caRef: { name: ca }"), basic())).await;
-    verified(&space, "mail").await;
+    let logged_in =
+        |object: &Value| condition(object, "Authenticated")["message"] == format!("logged in as {USER}");
+    let object = space.until("mailserverconfigs", "mail", "logged in", logged_in).await;
+    assert_eq!(condition(&object, "Ready")["reason"], "Verified", "what held the server was the old spec");
     space.until_phase("hello", "Sent").await;
     assert_eq!(smtp.copies_for("ada@corp.example"), 1);
 }
