@@ -1,7 +1,7 @@
 //! Exchange Online with what an administrator has at hand, and OAuth2 at any other provider: a real token server
 //! over https, Dovecot, and an inbox behind it.
 
-use super::{Mends, SERVERS, fails, server, shows_no_secret, verified};
+use super::{Mends, SERVERS, annotate, fails, server, shows_no_secret, verified};
 use crate::objects::{Space, condition};
 use mail_operator_testbed::certificates::CertificateAuthority;
 use mail_operator_testbed::dovecot::DovecotOptions;
@@ -142,9 +142,10 @@ async fn any_provider_by_oauthbearer_and_by_xoauth2() {
         ["SMTP.SendAsApp", "New-ServicePrincipal", "Add-MailboxPermission", "SMTP AUTH is enabled", "535"];
     fails(&space, "other", "Authenticated", "AuthenticationFailed", Mends::AChange, &words).await;
 
-    // A wrong client secret, and the right one: by itself.
+    // A wrong client secret is seen at once by who asks, the right one by itself.
     space.password("exchange", "canary-wrong", "localhost").await;
     for name in ["bearer", "other"] {
+        annotate(&space, "msc", name, "mail-operator.dev/verify-requested-at=wrong").await;
         let words = ["localhost", "compare clientID and the Secret with what the provider shows"];
         fails(&space, name, "TokenAcquired", "InvalidClientSecret", Mends::AChange, &words).await;
     }
