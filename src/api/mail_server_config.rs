@@ -49,7 +49,9 @@ pub struct MailServerConfigSpec {
     /// DNS name or IP address of the mail server. Required, except with `auth.exchangeOnline`,
     /// whose cloud sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9.:_-]+$"))]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(r"self.matches('^[A-Za-z0-9.:_-]+$')")
+        .message("host must be a DNS name such as smtp.corp.example, or an IP address; the port has a field of its own"))]
     pub host: Option<String>,
     /// TCP port. The default follows `tls.mode`: StartTLS 587, Implicit 465, Disabled 25.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,11 +64,15 @@ pub struct MailServerConfigSpec {
     pub sender: NamedAddress,
     /// Where answers go, if not to the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^\s@<>]+@[^\s@<>]+$"))]
+    #[schemars(length(min = 3, max = 254))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^[^\s@<>]+@[^\s@<>]+$')")
+        .message("must be one e-mail address such as it@corp.example, without a name or angle brackets"))]
     pub reply_to: Option<String>,
     /// The name this client gives in EHLO. Default: the domain of the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(r"self.matches('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$')")
+        .message("helloName must be a DNS name such as mail.corp.example"))]
     pub hello_name: Option<String>,
     /// How to log in: exactly one of `basic`, `exchangeOnline`, `oauth2`. Absent: no login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,7 +105,9 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// Name that the certificate must carry, and that is sent as SNI, when it differs from `host`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9.:_-]+$"))]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(r"self.matches('^[A-Za-z0-9.:_-]+$')")
+        .message("serverName must be a DNS name such as smtp.corp.example, or an IP address"))]
     pub server_name: Option<String>,
     /// Private CA bundle, used instead of the public CAs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,7 +175,9 @@ pub struct BasicAuth {
 #[serde(rename_all = "camelCase")]
 pub struct ExchangeOnlineAuth {
     /// Directory (tenant) ID: a GUID, or one of the tenant's domains.
-    #[schemars(rename = "tenantID", length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9.-]+$"))]
+    #[schemars(rename = "tenantID", length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(r"self.matches('^[A-Za-z0-9.-]+$')")
+        .message("tenantID must be the directory (tenant) ID, a GUID, or one of the tenant's domains such as corp.onmicrosoft.com"))]
     #[serde(rename = "tenantID")]
     pub tenant_id: String,
     /// Application (client) ID: a GUID.
@@ -210,7 +220,9 @@ pub enum Cloud {
 pub struct Endpoints {
     /// SMTP host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9.:_-]+$"))]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(r"self.matches('^[A-Za-z0-9.:_-]+$')")
+        .message("host must be a DNS name such as smtp.corp.example, or an IP address; the port has a field of its own"))]
     pub host: Option<String>,
     /// SMTP port; default 587.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -218,7 +230,9 @@ pub struct Endpoints {
     pub port: Option<i32>,
     /// Token endpoint, https only.
     #[serde(default, rename = "tokenURL", skip_serializing_if = "Option::is_none")]
-    #[schemars(rename = "tokenURL", length(max = 2048), regex(pattern = r"^https://[^\s/?#@]+(/[^\s#]*)?$"))]
+    #[schemars(rename = "tokenURL", length(max = 2048))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^https://[^\s/?#@]+(/[^\s#]*)?$')")
+        .message("tokenURL must be an https URL such as https://login.corp.example/oauth2/token, without a user name"))]
     pub token_url: Option<String>,
     /// Scope asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -238,7 +252,9 @@ pub struct OAuth2Auth {
     pub username: String,
     /// Token endpoint, https only.
     #[serde(rename = "tokenURL")]
-    #[schemars(rename = "tokenURL", length(max = 2048), regex(pattern = r"^https://[^\s/?#@]+(/[^\s#]*)?$"))]
+    #[schemars(rename = "tokenURL", length(max = 2048))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^https://[^\s/?#@]+(/[^\s#]*)?$')")
+        .message("tokenURL must be an https URL such as https://login.corp.example/oauth2/token, without a user name"))]
     pub token_url: String,
     /// Client ID at the provider.
     #[serde(rename = "clientID")]
@@ -331,10 +347,9 @@ pub struct ServerAccess {
     /// Addresses, or `*@domain` for all of a domain, that a Notification may put in
     /// `message.from`. Default: only `sender.address`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 100),
-        inner(length(min = 3, max = 254), regex(pattern = r"^(\*|[^\s@<>*]+)@[^\s@<>*]+$"))
-    )]
+    #[schemars(length(max = 100), inner(length(min = 3, max = 254)))]
+    #[x_kube(validation = Rule::new(r"self.all(sender, sender.matches(r'^(\*|[^\s@<>*]+)@[^\s@<>*]+$'))")
+        .message("each of senders must be an address such as hr@corp.example, or all of a domain: *@corp.example"))]
     pub senders: Vec<String>,
 }
 
@@ -345,7 +360,7 @@ pub struct Verification {
     /// Time between verifications, give or take 20 %. Default `10m`; `0s`: only when something changes.
     #[serde(default = "default_interval")]
     #[x_kube(validation = Rule::new("duration(self) == duration('0s') || duration(self) >= duration('10s')")
-        .message("interval must be 0s (verify only when something changes) or at least 10s"))]
+        .message("interval must be a duration such as 10m or 90s: at least 10s, or 0s to verify only when something changes"))]
     pub interval: DurationText,
 }
 

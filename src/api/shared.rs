@@ -76,7 +76,9 @@ pub struct ObjectRef {
 #[serde(rename_all = "camelCase")]
 pub struct NamedAddress {
     /// The e-mail address, for example `it@corp.example`. At most 254 characters (RFC 5321).
-    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^\s@<>]+@[^\s@<>]+$"))]
+    #[schemars(length(min = 3, max = 254))]
+    #[x_kube(validation = Rule::new(r"self.matches(r'^[^\s@<>]+@[^\s@<>]+$')")
+        .message("must be one e-mail address such as it@corp.example; the name beside it goes into displayName"))]
     pub address: String,
     /// The name that mail programs show instead of the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]

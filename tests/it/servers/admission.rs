@@ -21,8 +21,14 @@ async fn what_would_never_work_is_refused_in_plain_words() {
                 "host is required: the DNS name or IP address of the mail server (only auth.exchangeOnline sets it by itself)",
             ],
         ),
-        ("host: smtp corp".into(), &["spec.host"]),
-        ("host: smtp.corp.example/x".into(), &["spec.host"]),
+        (
+            "host: smtp corp".into(),
+            &["spec.host", "must be a DNS name such as smtp.corp.example, or an IP address"],
+        ),
+        (
+            "host: smtp.corp.example/x".into(),
+            &["spec.host", "must be a DNS name such as smtp.corp.example, or an IP address"],
+        ),
         (host("port: 0"), &["spec.port", "greater than or equal to 1"]),
         (host("port: 65536"), &["spec.port", "less than or equal to 65535"]),
         (
@@ -35,8 +41,11 @@ async fn what_would_never_work_is_refused_in_plain_words() {
             host("tls: { caRef: { kind: Pod, name: x } }"),
             &["spec.tls.caRef.kind", "\"ConfigMap\", \"Secret\""],
         ),
-        (host("replyTo: nobody"), &["spec.replyTo"]),
-        (host("helloName: -x"), &["spec.helloName"]),
+        (
+            host("replyTo: nobody"),
+            &["spec.replyTo", "must be one e-mail address such as it@corp.example, without a name"],
+        ),
+        (host("helloName: -x"), &["spec.helloName", "must be a DNS name such as mail.corp.example"]),
         (
             host("auth: {}"),
             &[
@@ -74,7 +83,10 @@ async fn what_would_never_work_is_refused_in_plain_words() {
         ),
         (
             host(&format!("auth: {{ oauth2: {{ {} }} }}", OAUTH2.replace("https", "http"))),
-            &["spec.auth.oauth2.tokenURL"],
+            &[
+                "spec.auth.oauth2.tokenURL",
+                "must be an https URL such as https://login.corp.example/oauth2/token",
+            ],
         ),
         (
             host(&format!("auth: {{ oauth2: {{ {OAUTH2}, grant: RefreshToken }} }}")),
@@ -109,15 +121,21 @@ async fn what_would_never_work_is_refused_in_plain_words() {
             host("access: { namespaces: { selector: { matchLabels: { a: b } } } }"),
             &["selector belongs to from: Selector"],
         ),
-        (host("access: { senders: [\"corp.example\"] }"), &["spec.access.senders[0]"]),
+        (
+            host("access: { senders: [\"corp.example\"] }"),
+            &["spec.access.senders", "such as hr@corp.example, or all of a domain: *@corp.example"],
+        ),
         (
             host("verification: { interval: 5s }"),
             &[
                 "spec.verification.interval",
-                "interval must be 0s (verify only when something changes) or at least 10s",
+                "interval must be a duration such as 10m or 90s: at least 10s, or 0s to verify only when something changes",
             ],
         ),
-        (host("verification: { interval: 10 minutes }"), &["spec.verification.interval"]),
+        (
+            host("verification: { interval: 10 minutes }"),
+            &["spec.verification.interval", "a duration such as 10m or 90s"],
+        ),
         (host("suspend: maybe"), &["spec.suspend"]),
     ];
     let checks = cases.iter().enumerate().map(|(index, (spec, words))| {
@@ -139,6 +157,8 @@ async fn what_would_never_work_is_refused_in_plain_words() {
             "apiVersion: mail-operator.dev/v1alpha1\nkind: MailServerConfig\nmetadata: {{ name: bad }}\nspec:\n  host: a.example\n  {sender}\n"
         );
         let answer = space.refused(&spec).await;
-        assert!(answer.contains("spec.sender.address"), "{answer}");
+        let words = "must be one e-mail address such as it@corp.example";
+        let missing = sender.contains("{}");
+        assert!(answer.contains("spec.sender.address") && (missing || answer.contains(words)), "{answer}");
     }
 }
