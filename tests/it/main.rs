@@ -9,6 +9,7 @@ mod install;
 mod notifications;
 mod objects;
 mod operator;
+mod templates;
 
 use std::time::Duration;
 

@@ -3,16 +3,16 @@
 //! look at.
 
 mod access;
-//mod apart;
-//mod bulk;
+mod apart;
+mod bulk;
 mod held;
-//mod hostile;
+mod hostile;
 mod in_doubt;
-//mod life;
+mod life;
 mod outcomes;
 mod preparing;
-//mod sessions;
-//mod time;
+mod sessions;
+mod time;
 
 use crate::objects::{Space, condition};
 use kube::config::{KubeConfigOptions, Kubeconfig};
