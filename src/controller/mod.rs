@@ -13,6 +13,7 @@ mod waiting;
 mod watches;
 
 use crate::delivery::Delivery;
+use crate::domain::catalog::Catalog;
 use crate::domain::object::ObjectKey;
 use kube::Client;
 use metrics::Metrics;
@@ -72,6 +73,8 @@ impl Context {
         for watch in all {
             self.pending.add(watch);
         }
+        // What was deleted between two terms of leadership was not seen to go.
+        *self.delivery.catalog_mut() = Catalog::default();
         let _ = tokio::join!(
             term.run_until_cancelled(namespace::run(self.clone())),
             term.run_until_cancelled(template::run(self.clone())),

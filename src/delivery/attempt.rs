@@ -288,6 +288,7 @@ impl Delivery {
             }
             DataOutcome::InDoubt(failure) => {
                 self.metrics.attempt(lane, Label::InDoubt, failure.phase);
+                self.metrics.doubts(1);
                 let why = format!("{}: it may or may not have taken the message", failure.detail);
                 run.note(Outcome::in_doubt(&recipient.address, Some(message_id), &why, now));
                 Some(Flow::Reopen)

@@ -280,12 +280,19 @@ struct Held {
 }
 
 /// Claims that the next write stores, with those who wait for them.
-type Waiting = Vec<(String, oneshot::Sender<Result<Claim, Denied>>)>;
+type Waiting = Vec<Asked>;
+
+struct Asked {
+    id: String,
+    /// A claim whose asker is the only one to learn of it, as opposed to the extension of a known one.
+    is_new: bool,
+    reply: oneshot::Sender<Result<Claim, Denied>>,
+}
 
 /// Tells those who wait that nothing is claimed.
 fn deny(waiting: Waiting) {
-    for (_, reply) in waiting {
-        let _ = reply.send(Err(Denied::Lost));
+    for asked in waiting {
+        let _ = asked.reply.send(Err(Denied::Lost));
     }
 }
 
@@ -323,17 +330,18 @@ impl Task {
             Command::Claim { term, entry, reply } => match self.held_under(term) {
                 Some(held) => {
                     let id = held.holding.claim(entry);
-                    waiting.push((id, reply));
+                    waiting.push(Asked { id, is_new: true, reply });
                 }
                 None => drop(reply.send(Err(Denied::Lost))),
             },
-            Command::Extend { term, id, done, claimed, reply } => match self.held_under(term) {
-                Some(held) => {
-                    held.holding.extend(&id, done, claimed);
-                    waiting.push((id, reply));
+            Command::Extend { term, id, done, claimed, reply } => {
+                let held = self.held_under(term);
+                if held.is_some_and(|held| held.holding.extend(&id, done, claimed)) {
+                    waiting.push(Asked { id, is_new: false, reply });
+                } else {
+                    drop(reply.send(Err(Denied::Lost)));
                 }
-                None => drop(reply.send(Err(Denied::Lost))),
-            },
+            }
             Command::Remove { id } => {
                 if let Some(held) = &mut self.held {
                     held.last_work = Instant::now();
@@ -376,9 +384,10 @@ impl Task {
         }
         let Some(held) = &mut self.held else { return };
         held.last_write = sent;
-        for (id, reply) in waiting {
-            // Who no longer waits has sent nothing under this claim.
-            if reply.send(Ok(Claim { id: id.clone(), since: sent })).is_err() {
+        for Asked { id, is_new, reply } in waiting {
+            // Who no longer waits has sent nothing under a new claim. An extended one still holds what was
+            // sent before, and whoever made it removes it once that is in the status.
+            if reply.send(Ok(Claim { id: id.clone(), since: sent })).is_err() && is_new {
                 held.holding.remove(&id);
             }
         }

@@ -4,10 +4,10 @@
 use crate::api::Reason;
 use crate::delivery::servers::Hold;
 use crate::delivery::{Delivery, after, lock};
-use crate::domain::failure::{Failure, Permanence};
+use crate::domain::failure::{Failure, LoginKind, Permanence};
 use crate::domain::object::ObjectKey;
 use crate::domain::retry;
-use crate::domain::server::Server;
+use crate::domain::server::{Login, Server};
 use crate::domain::verification::{StageFailure, Verification};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -146,7 +146,7 @@ impl Delivery {
     }
 
     /// Takes note of a way through the stages: the server's state, its lane and its account follow it.
-    pub fn verified(self: &Arc<Self>, server: &Arc<Server>, verification: Verification) {
+    pub fn verified(self: &Arc<Self>, server: &Arc<Server>, mut verification: Verification) {
         let now = Timestamp::now();
         let jitter = rand::random::<f64>();
         let account = self.accounts.of(&server.account());
@@ -168,9 +168,12 @@ impl Delivery {
         }
         self.servers.update(&server.key, |state| {
             state.verifying = false;
-            if let Some((_, failure)) = &verification.failed {
+            if let Some((_, known)) = &mut verification.failed {
                 state.failures += 1;
-                let failure: Failure = failure.clone().into();
+                // The same words from the third time on, so that they are written once.
+                let failure =
+                    Failure::from(known.clone()).repeated(state.failures.min(3), kind(&server.login));
+                *known = failure.clone().into();
                 let wait = self.paced(retry::probe_delay(state.failures, &failure, jitter));
                 state.next = Some(after(now, wait));
             } else {
@@ -211,5 +214,14 @@ impl Delivery {
     /// Holds a server until a time that is known.
     pub(super) fn hold_until(&self, server: &Server, failure: StageFailure, until: Timestamp) {
         self.servers.update(&server.key, |state| state.hold = Some(Hold { failure, until, failures: 0 }));
+    }
+}
+
+/// The login, for the advice in messages.
+const fn kind(login: &Login) -> LoginKind {
+    match login {
+        Login::None => LoginKind::None,
+        Login::Password { .. } => LoginKind::Password,
+        Login::OAuth2(_) => LoginKind::OAuth2,
     }
 }

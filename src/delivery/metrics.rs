@@ -101,7 +101,7 @@ impl Metrics {
         );
         registry.register(
             "in_doubt",
-            "Recipients found in doubt when a journal was taken over",
+            "Recipients of which it is not known whether the mail server took the message: the answer was lost, or the operator ended before it",
             metrics.in_doubt.clone(),
         );
         registry.register(

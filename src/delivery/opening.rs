@@ -50,9 +50,8 @@ impl Delivery {
         use ConditionType::{
             Authenticated, Connected, CredentialsResolved, NameResolved, Secured, TokenAcquired,
         };
-        let credentials = step(found, CredentialsResolved, self.credentials(server).await)?;
-        let (credentials, fingerprint) = credentials;
-        found.fingerprint = fingerprint;
+        let credentials = self.credentials(server, &mut found.fingerprint).await;
+        let credentials = step(found, CredentialsResolved, credentials)?;
         expiries(server, &credentials, found);
         let target = step(found, CredentialsResolved, self.target(server, &credentials))?;
         let reason = if server.login == Login::None { Reason::NoLogin } else { Reason::Succeeded };
@@ -94,6 +93,7 @@ impl Delivery {
             return None;
         }
         let session = step(found, Authenticated, authenticated)?;
+        self.servers.note(&server.key, |state| state.auth_form = session.auth_form());
         match server.login.username() {
             None => found.pass(Authenticated, Reason::NoLogin, "no login configured"),
             Some(username) => {
@@ -103,14 +103,19 @@ impl Delivery {
         Some(session)
     }
 
-    /// The credentials, and the versions of what they were read from.
-    async fn credentials(&self, server: &Server) -> Result<(Credentials, String), StageFailure> {
+    /// The credentials. Notes the versions of what was read also where it cannot be used: a failure is
+    /// about those versions, and only others are worth another look.
+    async fn credentials(
+        &self,
+        server: &Server,
+        fingerprint: &mut String,
+    ) -> Result<Credentials, StageFailure> {
         let fetched = self.cluster.references(server).await.map_err(|error| {
             let message = format!("reading Secrets and CA bundles of {}: {error}", server.key);
             StageFailure::temporary(Reason::APIServerUnavailable, message)
         })?;
-        let credentials = credentials::resolve(server, &fetched, self.settings.binding)?;
-        Ok((credentials, fetched.fingerprint()))
+        *fingerprint = fetched.fingerprint();
+        credentials::resolve(server, &fetched, self.settings.binding)
     }
 
     /// The versions of Secrets and bundles as they are now.
@@ -153,7 +158,7 @@ impl Delivery {
             hello_name: server.hello_name.as_str().into(),
             egress: self.settings.egress.clone(),
             deadlines: self.settings.deadlines,
-            auth_form: None,
+            auth_form: self.servers.state(&server.key).auth_form,
         })
     }
 

@@ -1,13 +1,11 @@
 //! Settling what a journal held when it was taken over: outcomes that were noted go into the status,
 //! and what nobody knows is in doubt. Until an entry is settled nothing is sent for its account.
 
-use crate::api::Notification;
-use crate::api::status::RecipientState;
 use crate::delivery::Delivery;
 use crate::delivery::journal::JournalHandle;
 use crate::delivery::results::Report;
 use crate::domain::journal::{Entry, Found, Recovery, recover};
-use crate::domain::object::{ObjectKey, Uid};
+use crate::domain::object::ObjectKey;
 use crate::domain::outcome::Outcome;
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -42,7 +40,7 @@ impl Delivery {
                 }
             }
         };
-        let found = notification.as_ref().and_then(found);
+        let found = notification.as_ref().and_then(Found::of);
         if let (Recovery::Store { done, in_doubt }, Some(notification)) =
             (recover(&entry, found.as_ref()), notification)
         {
@@ -65,21 +63,4 @@ impl Delivery {
         }
         journal.remove(id);
     }
-}
-
-fn found(notification: &Notification) -> Option<Found> {
-    let status = notification.status.as_ref();
-    let recipients = status.map(|status| status.recipients.as_slice()).unwrap_or_default();
-    // In doubt is as good as noted: the status says so already.
-    let settled = recipients
-        .iter()
-        .filter(|recipient| recipient.state != RecipientState::Pending)
-        .map(|recipient| recipient.address.clone())
-        .collect();
-    Some(Found {
-        uid: Uid::of(notification)?,
-        finished: status.is_some_and(|status| status.finished),
-        settled,
-        policy: notification.spec.delivery.on_in_doubt,
-    })
 }

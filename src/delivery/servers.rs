@@ -4,6 +4,7 @@
 use crate::delivery::lock;
 use crate::domain::object::ObjectKey;
 use crate::domain::verification::{StageFailure, Verification};
+use crate::smtp::AuthForm;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -32,6 +33,8 @@ pub struct ServerState {
     pub verifying: bool,
     /// Sending is held although the login works.
     pub hold: Option<Hold>,
+    /// How the server took AUTH the last time.
+    pub auth_form: Option<AuthForm>,
     /// The value of the annotation that was last obeyed.
     pub handled_request: Option<String>,
 }

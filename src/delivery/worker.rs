@@ -8,11 +8,12 @@ use crate::delivery::lane::Lane;
 use crate::delivery::opening::Opened;
 use crate::delivery::results::Report;
 use crate::delivery::{Delivery, after};
+use crate::domain::ledger;
 use crate::domain::object::Uid;
 use crate::domain::outbox::Item;
 use crate::domain::outcome::Outcome;
-use crate::domain::preparation::{self, Prepared};
-use crate::domain::reconciliation::{Next, decide};
+use crate::domain::preparation::Prepared;
+use crate::domain::reconciliation::examine;
 use crate::domain::server::Server;
 use crate::domain::verification::StageFailure;
 use futures::FutureExt;
@@ -180,17 +181,13 @@ impl Delivery {
             }
         };
         let now = Timestamp::now();
-        let prepared = {
-            let catalog = self.catalog();
+        let examined = {
             let default = self.settings.default_server.as_ref();
-            match decide(&notification, &catalog, default, now).next {
-                Next::Queue(fresh) if fresh.lane == item.lane && fresh.due <= now => {
-                    preparation::prepare(&notification, &catalog, default, now).ok()
-                }
-                _ => None,
-            }
+            examine(&notification, &self.catalog(), default, now)
         };
-        let Some(prepared) = prepared.filter(|prepared| Arc::ptr_eq(&prepared.server, &desk.server)) else {
+        let due = ledger::due(&notification, now) <= now;
+        let prepared = examined.ok().filter(|prepared| due && Arc::ptr_eq(&prepared.server, &desk.server));
+        let Some(prepared) = prepared else {
             // It is another case by now: the controller judges it afresh.
             self.outbox().done(&item.uid, None);
             self.reviews.push(item.key.clone());

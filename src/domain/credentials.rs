@@ -215,3 +215,6 @@ fn expiry(name: &str, stored: &Stored) -> Result<Option<Timestamp>, StageFailure
         )
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@
 //! test below drives these very functions through crashes, pauses, lost answers and conflicts of
 //! two holders.
 
-use crate::api::notification::OnInDoubt;
+use crate::api::Notification;
+use crate::api::status::RecipientState;
 use crate::domain::object::Uid;
 use crate::domain::outcome::Outcome;
 use jiff::Timestamp;
@@ -25,7 +26,7 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(5);
 pub const RELEASE_AFTER: Duration = Duration::from_secs(30);
 
 /// What is stored, one object an account.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Journal {
     /// The process that may send, by its identity; nobody when it let go.
@@ -45,7 +46,7 @@ pub struct Journal {
 }
 
 /// A claim: these recipients of this Notification may have been sent to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// Namespace of the Notification.
@@ -130,7 +131,7 @@ pub fn standing(stored: Option<&Journal>, written: &Journal) -> Standing {
 }
 
 /// The journal in the hands of its holder: collects what sessions ask for, and says what to write.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holding {
     stored: Journal,
     entries: BTreeMap<String, Entry>,
@@ -156,12 +157,18 @@ impl Holding {
         id
     }
 
-    /// Notes what became of recipients of a claim, and claims further ones under the same id.
-    pub fn extend(&mut self, id: &str, done: impl IntoIterator<Item = Outcome>, claimed: BTreeSet<String>) {
-        if let Some(entry) = self.entries.get_mut(id) {
-            entry.done.extend(done);
-            entry.claimed.extend(claimed);
-        }
+    /// Notes what became of recipients of a claim, and claims further ones under the same id. Returns
+    /// `false` if there is no such claim any more: then nothing is claimed.
+    pub fn extend(
+        &mut self,
+        id: &str,
+        done: impl IntoIterator<Item = Outcome>,
+        claimed: BTreeSet<String>,
+    ) -> bool {
+        let Some(entry) = self.entries.get_mut(id) else { return false };
+        entry.done.extend(done);
+        entry.claimed.extend(claimed);
+        true
     }
 
     /// Drops a claim: its outcome is in the status, or nothing was sent.
@@ -208,10 +215,28 @@ pub struct Found {
     pub uid: Uid,
     /// Whether it is finished.
     pub finished: bool,
-    /// Recipients whose state in the status is final.
+    /// Recipients whose state in the status is final. Those in doubt are not among them: an answer that
+    /// the journal holds tells more than their status does.
     pub settled: BTreeSet<String>,
-    /// Its policy.
-    pub policy: OnInDoubt,
+}
+
+impl Found {
+    /// Reads it from the object; `None` without uid, which the API server does not produce.
+    pub fn of(notification: &Notification) -> Option<Self> {
+        use RecipientState::{Accepted, InDoubt, Pending, Refused};
+        let status = notification.status.as_ref();
+        let recipients = status.map(|status| status.recipients.as_slice()).unwrap_or_default();
+        let is_final = |state| match state {
+            Accepted | Refused => true,
+            Pending | InDoubt => false,
+        };
+        let settled = recipients.iter().filter(|recipient| is_final(recipient.state));
+        Some(Self {
+            uid: Uid::of(notification)?,
+            finished: status.is_some_and(|status| status.finished),
+            settled: settled.map(|recipient| recipient.address.clone()).collect(),
+        })
+    }
 }
 
 /// What to do with an inherited entry.

@@ -8,7 +8,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::ledger;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outbox::Item;
-use crate::domain::preparation::{self, Obstacle};
+use crate::domain::preparation::{self, Obstacle, Prepared};
 use crate::domain::status::notification as status;
 use jiff::Timestamp;
 
@@ -46,48 +46,61 @@ pub fn decide(
     default_server: Option<&ObjectKey>,
     now: Timestamp,
 ) -> Decision {
+    let prepared = match examine(notification, catalog, default_server, now) {
+        Ok(prepared) => prepared,
+        Err(decision) => return *decision,
+    };
+    // Built once for the first recipient, so that what the checks do not show is found before the turn comes.
+    let sample = prepared.recipients.first().map(|first| prepared.compose(first));
+    if let Some(Err(obstacle)) = sample {
+        return obstructed(notification, &obstacle, now);
+    }
+    let (Some(key), Some(uid)) = (ObjectKey::of(notification), Uid::of(notification)) else {
+        return Decision { report: None, next: Next::Wait { until: None } };
+    };
+    let lane = prepared.server.key.clone();
+    let due = ledger::due(notification, now);
+    let next = Next::Queue(Item { key, uid, lane, due, expires: ledger::window(notification, now).until });
+    // Waiting costs no write, except to take back an obstacle that was reported.
+    if status::reports_obstacle(notification.status.as_ref()) {
+        report(notification, status::unobstructed(notification, now), next)
+    } else {
+        Decision { report: None, next }
+    }
+}
+
+/// Finds whether a Notification can be sent, with what it takes; else what follows instead.
+pub fn examine<'a>(
+    notification: &'a Notification,
+    catalog: &Catalog,
+    default_server: Option<&ObjectKey>,
+    now: Timestamp,
+) -> Result<Prepared<'a>, Box<Decision>> {
     let old = notification.status.as_ref();
     if old.is_some_and(|old| old.finished) {
-        return Decision { report: None, next: Next::Finished { remove_at: remove_at(notification) } };
+        let next = Next::Finished { remove_at: remove_at(notification) };
+        return Err(Box::new(Decision { report: None, next }));
     }
-    let wait = |until| Next::Wait { until };
+    let wait = Next::Wait { until: None };
     if needs_a_person(notification) {
-        return match resolution(notification) {
-            Some((word, true)) => {
-                report(notification, status::resolved_as_sent(notification, word, now), wait(None))
-            }
-            Some((word, false)) => {
-                report(notification, status::resolved_as_resend(notification, word, now), wait(None))
-            }
-            None if is_restored(notification) => {
-                report(notification, status::obstructed(notification, &restored(), now), wait(None))
-            }
-            None => Decision { report: None, next: wait(None) },
+        let new = match resolution(notification) {
+            Some((word, true)) => status::resolved_as_sent(notification, word, now),
+            Some((word, false)) => status::resolved_as_resend(notification, word, now),
+            None if is_restored(notification) => status::obstructed(notification, &restored(), now),
+            None => return Err(Box::new(Decision { report: None, next: wait })),
         };
+        return Err(Box::new(report(notification, new, wait)));
     }
-    let window = ledger::window(notification, now);
-    if window.until <= now {
-        return report(notification, status::expired(notification, now), wait(None));
+    if ledger::window(notification, now).until <= now {
+        return Err(Box::new(report(notification, status::expired(notification, now), wait)));
     }
-    match preparation::prepare(notification, catalog, default_server, now) {
-        Err(obstacle) => {
-            report(notification, status::obstructed(notification, &obstacle, now), wait(Some(window.until)))
-        }
-        Ok(prepared) => {
-            let (Some(key), Some(uid)) = (ObjectKey::of(notification), Uid::of(notification)) else {
-                return Decision { report: None, next: wait(None) };
-            };
-            let lane = prepared.server.key.clone();
-            let item = Item { key, uid, lane, due: ledger::due(notification, now), expires: window.until };
-            let next = Next::Queue(item);
-            // Waiting costs no write, except to take back an obstacle that was reported.
-            if status::reports_obstacle(old) {
-                report(notification, status::unobstructed(notification, now), next)
-            } else {
-                Decision { report: None, next }
-            }
-        }
-    }
+    preparation::prepare(notification, catalog, default_server, now)
+        .map_err(|obstacle| Box::new(obstructed(notification, &obstacle, now)))
+}
+
+fn obstructed(notification: &Notification, obstacle: &Obstacle, now: Timestamp) -> Decision {
+    let until = Some(ledger::window(notification, now).until);
+    report(notification, status::obstructed(notification, obstacle, now), Next::Wait { until })
 }
 
 fn report(notification: &Notification, new: NotificationStatus, next: Next) -> Decision {

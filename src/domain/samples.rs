@@ -1,7 +1,7 @@
 //! Objects for the tests of this folder, as they come from the API server: written as JSON, with the members
 //! that a test is about.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::needless_pass_by_value)]
 
 use crate::api::{MailServerConfig, MessageTemplate, Notification};
 use crate::domain::catalog::{Catalog, KnownTemplate};

@@ -344,3 +344,6 @@ fn limits(spec: &crate::api::mail_server_config::Limits, exchange: bool) -> Limi
         recipients_per_message: size(spec.recipients_per_message, if exchange { 500 } else { 100 }),
     }
 }
+
+#[cfg(test)]
+mod tests;

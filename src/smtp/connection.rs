@@ -3,13 +3,13 @@
 //! stage and each stage is a condition of its own. Whatever a server says before TLS is forgotten.
 
 use super::dial::{self, Target, TlsMode};
-use super::protocol::Capabilities;
+use super::protocol::{self, Capabilities};
 use super::sasl::{self, Credentials};
 use super::session::Session;
 use super::tls::TlsInfo;
 use super::wire::Wire;
 use crate::api::Reason;
-use crate::domain::failure::{Failure, LoginKind, Phase, classify};
+use crate::domain::failure::{Failure, LoginKind, Permanence, Phase, Scope, classify};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -39,6 +39,16 @@ pub struct Connection {
 
 /// Connects by TCP; where TLS does not come first, also takes the greeting and says EHLO.
 pub async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<Connection, Failure> {
+    if target.hello_name.is_empty() || !protocol::fits_in_path(&target.hello_name) {
+        let what = "helloName cannot be sent over SMTP; use a DNS name";
+        return Err(Failure::new(
+            Scope::Server,
+            Permanence::UntilChanged,
+            Reason::InvalidSpec,
+            Phase::Ehlo,
+            what,
+        ));
+    }
     let (stream, address) = dial::dial(target, addresses).await?;
     let mut connection = Connection {
         wire: Wire::new(stream),

@@ -74,6 +74,7 @@ impl<'a> Stuffing<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -129,7 +130,7 @@ mod tests {
         fn a_receiver_finds_exactly_the_message(
             lines in prop::collection::vec("[.a\\x80\u{0}]{0,5}", 1..20), block in 1_usize..30
         ) {
-            let message: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            let message = lines.join("\r\n") + "\r\n";
             prop_assert_eq!(check(message.as_bytes()), Ok(()));
             let sent = stuffed(message.as_bytes(), block);
             let sent = String::from_utf8(sent).unwrap();

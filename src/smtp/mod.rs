@@ -57,4 +57,5 @@ pub use session::Session;
 pub use transaction::{Answer, DataOutcome, Envelope, Opened};
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;

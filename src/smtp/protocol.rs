@@ -256,5 +256,6 @@ pub fn rcpt(out: &mut Vec<u8>, to: &str) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #[path = "protocol_tests.rs"]
 mod tests;

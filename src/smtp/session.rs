@@ -72,7 +72,7 @@ impl Session {
         self.auth_form
     }
 
-    /// Whether nothing was tried on it yet. On one that is not fresh, a failure that
+    /// Whether the server has answered no MAIL on it yet. On one that is not fresh, a failure that
     /// [`Failure::is_end_of_session`] before DATA only means that the server has hung up an idle session:
     /// open a new one, once, and count no attempt.
     pub const fn is_fresh(&self) -> bool {

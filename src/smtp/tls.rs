@@ -227,10 +227,11 @@ fn certificate_failure(error: &CertificateError, name: &str) -> Failure {
                  tls.serverName"
             ),
         ),
+        // An authority made anew under its old name: the name is known, the key is not.
         CertificateError::BadSignature => Failure::tls(
-            Reason::CertificateInvalid,
-            "the server's certificate has a wrong signature; if the authority in tls.caRef was made anew, \
-             update it",
+            Reason::CertificateUnknownIssuer,
+            "the server's certificate is not signed by the authority we know under that name; if the authority \
+             was made anew, update tls.caRef",
         ),
         _ => Failure::tls(
             Reason::CertificateInvalid,

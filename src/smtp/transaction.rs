@@ -3,7 +3,7 @@
 //! comes back always says whether the server can have the message.
 
 use super::content::{self, Stuffing};
-use super::protocol::{self, MailParameters};
+use super::protocol::{self, MailParameters, RawReply};
 use super::session::{Session, State};
 use crate::api::Reason;
 use crate::domain::failure::{
@@ -87,33 +87,32 @@ impl Session {
             self.reset().await?;
             self.state = State::Lost;
         }
-        self.transactions += 1;
         let mut answers = self.judge_ourselves(envelope);
+        let sendable = answers.iter().filter(|answer| **answer == Answer::Unanswered).count();
         // Beyond the server's limit they stay unanswered, which makes the caller come again.
-        let due: Vec<usize> = (0..answers.len())
-            .filter(|index| answers.get(*index) == Some(&Answer::Unanswered))
-            .take(self.capabilities.max_recipients.unwrap_or(usize::MAX))
-            .collect();
-        if due.is_empty() {
+        let asked = sendable.min(self.capabilities.max_recipients.unwrap_or(usize::MAX));
+        if asked == 0 {
             self.state = State::Ready;
             return Ok(Opened { recipients: answers });
         }
         protocol::mail(&mut self.wire.output, envelope.from, parameters);
         if self.capabilities.pipelining {
-            for index in &due {
-                protocol::rcpt(
-                    &mut self.wire.output,
-                    envelope.recipients.get(*index).copied().unwrap_or_default(),
-                );
+            let sendable =
+                envelope.recipients.iter().zip(&answers).filter(|(_, answer)| **answer == Answer::Unanswered);
+            for (to, _) in sendable.take(asked) {
+                protocol::rcpt(&mut self.wire.output, to);
             }
         }
         self.wire.send(Phase::MailFrom, self.deadlines.command).await?;
-        self.mail_reply(due.len()).await?;
-        self.rcpt_replies(envelope, &due, &mut answers).await?;
+        self.mail_reply(asked).await?;
+        self.rcpt_replies(envelope, asked, &mut answers).await?;
         self.conclude(answers)
     }
 
     /// Sends the message that [`Session::begin`] opened. `message` has CRLF line ends only.
+    ///
+    /// Await it to its end: a session dropped in the middle leaves a truncated message behind, which
+    /// some servers deliver.
     pub async fn data(&mut self, message: &[u8]) -> DataOutcome {
         if self.state != State::Open {
             return DataOutcome::NotSent(Failure::invalid_message(Phase::Data, "no recipient was accepted"));
@@ -123,9 +122,8 @@ impl Session {
             return DataOutcome::NotSent(Failure::invalid_message(Phase::Data, &malformed.to_string()));
         }
         self.state = State::Lost;
-        match self.announce().await {
-            Ok(()) => {}
-            Err(outcome) => return outcome,
+        if let Err(outcome) = self.announce().await {
+            return outcome;
         }
         if let Err(outcome) = self.transmit(message).await {
             return outcome;
@@ -192,6 +190,7 @@ impl Session {
     async fn mail_reply(&mut self, recipients: usize) -> Result<(), Failure> {
         let limit = self.deadlines.command;
         let reply = self.wire.reply(Phase::MailFrom, limit).await?;
+        self.transactions += 1;
         if reply.code == 250 {
             return Ok(());
         }
@@ -214,24 +213,20 @@ impl Session {
         Err(failure)
     }
 
+    /// Gets the answers of the first `asked` recipients that have none yet.
     async fn rcpt_replies(
         &mut self,
         envelope: &Envelope<'_>,
-        due: &[usize],
+        asked: usize,
         answers: &mut [Answer],
     ) -> Result<(), Failure> {
-        let limit = self.deadlines.command;
-        for (answered, index) in due.iter().enumerate() {
-            if !self.capabilities.pipelining {
-                protocol::rcpt(
-                    &mut self.wire.output,
-                    envelope.recipients.get(*index).copied().unwrap_or_default(),
-                );
-                if let Err(failure) = self.wire.send(Phase::RcptTo, limit).await {
-                    return hang_up(answers, failure);
-                }
+        let mut left = asked;
+        for (index, to) in envelope.recipients.iter().enumerate() {
+            if left == 0 || answers.get(index) != Some(&Answer::Unanswered) {
+                continue;
             }
-            let reply = match self.wire.reply(Phase::RcptTo, limit).await {
+            left -= 1;
+            let reply = match self.ask(to).await {
                 Ok(reply) => reply,
                 Err(failure) => return hang_up(answers, failure),
             };
@@ -241,7 +236,7 @@ impl Session {
                 400..=599 => {
                     let reply = reply.to_reply();
                     // Only after some were taken: a server that takes none would be asked for ever.
-                    if is_too_many(&reply) && answered > 0 && answers.contains(&Answer::Accepted) {
+                    if is_too_many(&reply) && answers.contains(&Answer::Accepted) {
                         Answer::Unanswered
                     } else {
                         Answer::Refused(classify(Phase::RcptTo, &reply, self.login))
@@ -249,12 +244,22 @@ impl Session {
                 }
                 _ => return Err(classify(Phase::RcptTo, &reply.to_reply(), self.login)),
             };
-            if let Some(slot) = answers.get_mut(*index) {
+            if let Some(slot) = answers.get_mut(index) {
                 *slot = answer;
             }
         }
         self.state = State::Open;
         Ok(())
+    }
+
+    /// One recipient's reply; the question went out with MAIL where the server permits that.
+    async fn ask(&mut self, to: &str) -> Result<RawReply<'_>, Failure> {
+        let limit = self.deadlines.command;
+        if !self.capabilities.pipelining {
+            protocol::rcpt(&mut self.wire.output, to);
+            self.wire.send(Phase::RcptTo, limit).await?;
+        }
+        self.wire.reply(Phase::RcptTo, limit).await
     }
 
     /// Makes sense of the answers together.

@@ -1,6 +1,8 @@
 //! Integration tests against real parts: one binary, one control plane for the whole run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod architecture;
+mod canary;
 mod cluster;
 mod docs;
 mod first_mail;
@@ -9,6 +11,7 @@ mod install;
 mod notifications;
 mod objects;
 mod operator;
+mod servers;
 mod templates;
 
 use std::time::Duration;

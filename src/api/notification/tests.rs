@@ -56,7 +56,7 @@ fn what_is_refused_at_the_door() {
         match refusal {
             None => assert_eq!(found, None, "{members}"),
             Some(refusal) => {
-                assert!(found.as_ref().is_some_and(|found| found.contains(refusal)), "{found:?}: {members}")
+                assert!(found.as_ref().is_some_and(|found| found.contains(refusal)), "{found:?}: {members}");
             }
         }
     }

@@ -324,5 +324,6 @@ const BASIC_AUTH_ADVICE: &str = "the service accepts no passwords any more; use 
      of auth.basic";
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 #[path = "classify_table.rs"]
 mod tests;

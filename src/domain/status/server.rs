@@ -1,6 +1,6 @@
 //! The status of a MailServerConfig.
 
-use crate::api::mail_server_config::{MailServerConfigStatus, ServerFacts, TlsMode};
+use crate::api::mail_server_config::{MailServerConfigStatus, ServerFacts, TlsMode, TokenFacts};
 use crate::api::{ConditionType, Reason};
 use crate::domain::exchange_online;
 use crate::domain::failure::Permanence;
@@ -66,12 +66,21 @@ fn valid(
     MailServerConfigStatus {
         conditions: conditions.finish(),
         auth: Some(server.login.kind().into()),
-        last_verification_time: verification.map(|verification| Time(verification.at)),
+        last_verification_time: verification.map(|verification| whole_second(verification.at)),
         server: Some(ServerFacts { host: server.host_and_port(), ..facts.unwrap_or_default() }),
         tls: verification.and_then(|verification| verification.tls.clone()),
-        token: verification.and_then(|verification| verification.token.clone()),
+        token: verification.and_then(|verification| verification.token.clone()).map(|token| TokenFacts {
+            expires_at: token.expires_at.map(|Time(at)| whole_second(at)),
+            ..token
+        }),
         ..Default::default()
     }
+}
+
+/// A time as Kubernetes stores it. A finer one would never equal what is stored, and the status would be
+/// written again at every look.
+fn whole_second(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }
 
 /// `Ready`, and beside it at most one of `Reconciling` and `Stalled`, as kstatus reads them.
@@ -181,3 +190,6 @@ pub fn ready_changed(old: &[Condition], new: &[Condition]) -> bool {
     };
     ready(old) != ready(new)
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,11 @@ use std::time::Duration;
 
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\nHello\r\n";
 
+/// More than all buffers between the two ends hold.
+fn big_message() -> Vec<u8> {
+    [vec![b'x'; 900], b"\r\n".to_vec()].concat().repeat(16 * 1024)
+}
+
 /// Certificates of one authority, and a client that trusts it.
 struct Pki {
     authority: CertificateAuthority,

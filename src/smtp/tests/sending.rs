@@ -152,7 +152,7 @@ async fn refused_at_data_and_at_the_dot() {
 
 #[tokio::test]
 async fn what_is_in_doubt_and_what_is_not() {
-    let big = b"x\r\n".repeat(4 << 20);
+    let big = big_message();
     let mixed = Fault::MixedCodes;
     for (step, fault, message, in_doubt, taken) in [
         (Step::Data, Fault::Eof, MESSAGE, false, false),
@@ -193,7 +193,7 @@ async fn a_refusal_in_the_middle_of_a_message_is_heard() {
         .fault(Step::Body, Fault::reply("421 4.3.0 Disk full"));
     let (_server, mut session) = session_with(builder).await;
     session.begin(&to(&["jane@example.org"])).await.unwrap();
-    let DataOutcome::NotSent(failure) = session.data(&b"x\r\n".repeat(8 << 20)).await else {
+    let DataOutcome::NotSent(failure) = session.data(&big_message()).await else {
         panic!("must not be sent")
     };
     // A reset may overtake the words; both are the truth.

@@ -93,11 +93,14 @@ async fn certificates_are_verified() {
         |certificate: mail_operator_testbed::certificates::ServerCertificate| certificate.server_config();
     let expired = config(pki.authority.expired_server("mail.test", &[]).unwrap()).unwrap();
     let other_name = config(pki.authority.server("other.test", &[]).unwrap()).unwrap();
-    let unknown = Pki::new().server();
+    let namesake = Pki::new().server();
+    let stranger = CertificateAuthority::new("Another CA").unwrap();
+    let unknown = config(stranger.server("mail.test", &[]).unwrap()).unwrap();
     for (config, reason, words) in [
         (expired, Reason::CertificateExpired, "renewed"),
         (other_name, Reason::CertificateNameMismatch, "mail.test"),
         (unknown, Reason::CertificateUnknownIssuer, "tls.caRef"),
+        (namesake, Reason::CertificateUnknownIssuer, "made anew"),
     ] {
         for mode in [TlsMode::StartTls, TlsMode::Implicit] {
             let builder = ScriptedSmtp::builder().login("joe@corp.test", "canary-password");
@@ -180,11 +183,14 @@ async fn names_and_ports_that_lead_nowhere() {
     assert_eq!((refused.reason, refused.phase), (Reason::ConnectionRefused, Phase::Connect));
     // The next address is tried.
     assert!(connect(&target, &[closed, server.address()]).await.is_ok());
-    // RFC 6761 reserves the name; where no name server answers, that is what is said.
-    let nowhere = Target { host: "nowhere.invalid".into(), ..target };
+    // No resolver asks anybody about such a name.
+    let nowhere = Target { host: "mail..test".into(), ..target.clone() };
     let unknown = failure(&nowhere).await;
-    assert!(matches!(unknown.reason, Reason::NameNotFound | Reason::NameServerUnavailable), "{unknown:?}");
-    assert!(unknown.detail.contains("nowhere.invalid"));
+    assert_eq!((unknown.reason, unknown.phase), (Reason::NameNotFound, Phase::Resolve));
+    assert!(unknown.detail.contains("mail..test"));
+    // And this one is in every hosts file.
+    let local = Target { host: "localhost".into(), ..target };
+    assert!(resolve(&local).await.unwrap().contains(&server.address()));
 }
 
 #[tokio::test]
@@ -224,6 +230,16 @@ async fn helo_where_ehlo_is_unknown() {
     assert!(session.info().extensions.is_empty());
     send_one(&mut session, "jane@example.org").await;
     assert_eq!(server.commands()[..2], ["EHLO client.test", "HELO client.test"]);
+}
+
+#[tokio::test]
+async fn our_own_name_is_no_command() {
+    let server = ScriptedSmtp::builder().start().await;
+    for name in ["", "a\r\nMAIL FROM:<evil@example.org>", "a b"] {
+        let target = Target { hello_name: name.into(), ..plain(server.address()) };
+        assert_eq!(failure(&target).await.reason, Reason::InvalidSpec);
+    }
+    assert_eq!(server.connections(), 0);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::api::Reason;
 use crate::domain::failure::Phase;
 use mail_operator_testbed::scripted_smtp::{Fault, Step};
 
-const SHORT: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_millis(200);
 
 #[tokio::test]
 async fn every_step_has_a_deadline() {
@@ -23,10 +23,9 @@ async fn every_step_has_a_deadline() {
         (Step::Dot, Phase::FinalDot),
     ] {
         // One that answers a byte at a time is met like one that does not answer.
-        for fault in [Fault::Stall, Fault::Trickle(SHORT)] {
-            if step == Step::Tls && !matches!(fault, Fault::Stall) {
-                continue;
-            }
+        let trickles = matches!(step, Step::Greeting | Step::Mail | Step::Dot);
+        for fault in [Some(Fault::Stall), trickles.then_some(Fault::Trickle(SHORT / 4))].into_iter().flatten()
+        {
             let server = ScriptedSmtp::builder()
                 .starttls(pki.server())
                 .login("joe@corp.test", "canary-password")
@@ -60,7 +59,7 @@ async fn a_server_that_reads_no_more_is_left() {
     target.deadlines.block = SHORT;
     let mut session = open(&target, None).await.unwrap();
     session.begin(&to(&["jane@example.org"])).await.unwrap();
-    let outcome = session.data(&b"x\r\n".repeat(8 << 20)).await;
+    let outcome = session.data(&big_message()).await;
     let DataOutcome::NotSent(failure) = outcome else { panic!("{outcome:?}") };
     assert_eq!((failure.reason, failure.phase), (Reason::ReplyTimeout, Phase::Body));
 }
@@ -91,6 +90,21 @@ async fn a_held_answer_comes_when_released() {
     };
     let (outcome, ()) = tokio::join!(session.data(MESSAGE), release);
     assert!(matches!(outcome, DataOutcome::Accepted(_)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_session_can_be_held_between_two_messages() {
+    let server = ScriptedSmtp::builder().hold_from(Step::Mail, 2).start().await;
+    let mut session = open(&plain(server.address()), None).await.unwrap();
+    send_one(&mut session, "jane@example.org").await;
+    let cut = async {
+        server.reached_times(Step::Mail, 2).await;
+        server.cut(Step::Mail);
+    };
+    let envelope = to(&["joe@example.org"]);
+    let (opened, ()) = tokio::join!(session.begin(&envelope), cut);
+    assert!(opened.unwrap_err().is_end_of_session());
+    assert_eq!((server.copies_for("jane@example.org"), server.copies_for("joe@example.org")), (1, 0));
 }
 
 #[tokio::test]

@@ -30,7 +30,6 @@ async fn the_operator_may_do_its_work_and_no_more() {
         "list configmaps -n rights",
         "create configmaps -n rights",
         "update configmaps -n rights",
-        "delete configmaps -n rights",
         "create leases.coordination.k8s.io -n rights",
         "update leases.coordination.k8s.io/rights-mail-operator -n rights",
     ] {

@@ -40,11 +40,11 @@ async fn space(name: &str) -> Space {
 
 /// Lets `delivery.mode: Shared` through, as a later version of the schema might.
 async fn loosen(plane: &ControlPlane) {
-    let path =
+    let modes =
         "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/delivery/properties/mode/enum/-";
-    let patch = json!([{ "op": "add", "path": path, "value": "Shared" }]).to_string();
+    let loosened = json!([{ "op": "add", "path": modes, "value": "Shared" }]).to_string();
     let name = "notifications.mail-operator.dev";
-    plane.kubectl(&["patch", "crd", name, "--type=json", "-p", &patch]).await.unwrap().success().unwrap();
+    plane.kubectl(&["patch", "crd", name, "--type=json", "-p", &loosened]).await.unwrap().success().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

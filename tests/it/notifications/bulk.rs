@@ -12,7 +12,7 @@ use std::time::Duration;
 /// `r0@corp.example` and so on; every other one speaks German.
 fn recipients(count: usize) -> Value {
     let one = |n: usize| {
-        let locale = if n % 2 == 0 { "en" } else { "de-AT" };
+        let locale = if n.is_multiple_of(2) { "en" } else { "de-AT" };
         json!({ "address": format!("r{n}@corp.example"), "locale": locale, "values": { "number": n } })
     };
     (0..count).map(one).collect()
@@ -68,7 +68,7 @@ async fn a_thousand_recipients_get_one_mail_each_and_cost_few_writes() {
         *copies.entry(message.recipients[0].clone()).or_default() += 1;
         let parsed = MessageParser::default().parse(&message.message).unwrap();
         let number: usize = message.recipients[0][1..].split('@').next().unwrap().parse().unwrap();
-        let word = if number % 2 == 0 { "Offer" } else { "Angebot" };
+        let word = if number.is_multiple_of(2) { "Offer" } else { "Angebot" };
         assert_eq!(parsed.subject().unwrap(), format!("{word} {number}"));
     }
     assert_eq!(copies.len(), COUNT);

@@ -88,7 +88,7 @@ async fn the_spec_cannot_be_changed_and_its_order_means_nothing() {
     let smtp = ScriptedSmtp::builder().start().await;
     // No server yet, so that it waits while somebody edits.
     let news = notification("news", &["ada@corp.example", "bob@corp.example"], json!({}));
-    space.put(&[news.clone()]).await;
+    space.put(std::slice::from_ref(&news)).await;
     for change in [
         json!({ "message": { "content": { "text": "Something else" } } }),
         json!({ "to": [{ "address": "eve@corp.example" }] }),

@@ -1,6 +1,7 @@
 //! What becomes of Notifications, as their users see it: through a real API server, with servers in this
 //! process that take mail, refuse it or break off. This file holds what the tests of all files write and
 //! look at.
+#![allow(clippy::needless_pass_by_value, reason = "calls read better without borrowing json!")]
 
 mod access;
 mod apart;

@@ -9,6 +9,7 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::server::WebPkiClientVerifier;
 use std::{path::PathBuf, sync::Arc};
 
 /// A certificate authority that exists for one run.
@@ -57,6 +58,13 @@ impl CertificateAuthority {
         self.sign(&params)
     }
 
+    /// A certificate with which a client shows who it is.
+    pub fn client(&self, name: &str) -> Result<ServerCertificate> {
+        let mut params = server_params(name, &[])?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(&params)
+    }
+
     fn sign(&self, params: &CertificateParams) -> Result<ServerCertificate> {
         let key = KeyPair::generate()?;
         let certificate_pem = params.signed_by(&key, &self.issuer)?.pem();
@@ -73,14 +81,45 @@ impl ServerCertificate {
 
     /// A server's TLS settings: this certificate, TLS 1.2 and 1.3, ring.
     pub fn server_config(&self) -> Result<Arc<rustls::ServerConfig>> {
+        self.config(rustls::ALL_VERSIONS, None)
+    }
+
+    /// The same of a server that has not learnt TLS 1.3.
+    pub fn tls12_server_config(&self) -> Result<Arc<rustls::ServerConfig>> {
+        self.config(&[&rustls::version::TLS12], None)
+    }
+
+    /// The same of a server that wants to see a certificate by `authority` from its clients.
+    pub fn mutual_server_config(
+        &self,
+        authority: &CertificateAuthority,
+    ) -> Result<Arc<rustls::ServerConfig>> {
+        self.config(rustls::ALL_VERSIONS, Some(authority))
+    }
+
+    fn config(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        clients: Option<&CertificateAuthority>,
+    ) -> Result<Arc<rustls::ServerConfig>> {
         let unreadable = |error| Error::Unexpected(format!("reading back our own certificate: {error}"));
         let certificate =
             CertificateDer::from_pem_slice(self.certificate_pem.as_bytes()).map_err(unreadable)?;
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).map_err(unreadable)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = match clients {
+            None => WebPkiClientVerifier::no_client_auth(),
+            Some(authority) => {
+                let mut roots = rustls::RootCertStore::empty();
+                roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).map_err(unreadable)?)?;
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                    .build()
+                    .map_err(|error| Error::Unexpected(format!("verifying clients: {error}")))?
+            }
+        };
         let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
+            .with_protocol_versions(versions)?
+            .with_client_cert_verifier(verifier)
             .with_single_cert(vec![certificate], key)?;
         Ok(Arc::new(config))
     }

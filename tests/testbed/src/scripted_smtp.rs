@@ -21,7 +21,7 @@
 
 mod dialogue;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -134,7 +134,7 @@ pub struct Builder {
     challenge_form_only: bool,
     faults: HashMap<Step, Vec<(Option<usize>, Fault)>>,
     recipients: Box<Recipients>,
-    held: HashSet<Step>,
+    held: HashMap<Step, usize>,
 }
 
 /// A running server; stops when dropped.
@@ -156,7 +156,8 @@ struct Progress {
     connections: usize,
     open: usize,
     reached: HashMap<Step, usize>,
-    held: HashSet<Step>,
+    /// From which time on.
+    held: HashMap<Step, usize>,
     cuts: HashMap<Step, usize>,
 }
 
@@ -181,7 +182,7 @@ impl ScriptedSmtp {
             challenge_form_only: false,
             faults: HashMap::new(),
             recipients: Box::new(|_| None),
-            held: HashSet::new(),
+            held: HashMap::new(),
         }
     }
 
@@ -237,7 +238,7 @@ impl ScriptedSmtp {
     /// From now on sessions wait at `step` before it is answered.
     pub fn hold(&self, step: Step) {
         self.shared.progress.send_modify(|progress| {
-            progress.held.insert(step);
+            progress.held.insert(step, 1);
         });
     }
 
@@ -264,7 +265,7 @@ impl Drop for ScriptedSmtp {
         self.accepting.abort();
         // Sessions end with their clients; those held at a gate are cut.
         self.shared.progress.send_modify(|progress| {
-            for step in progress.held.clone() {
+            for step in progress.held.clone().into_keys() {
                 *progress.cuts.entry(step).or_default() += 1;
             }
         });
@@ -347,8 +348,15 @@ impl Builder {
 
     /// Holds sessions at `step` from the start.
     #[must_use]
-    pub fn hold(mut self, step: Step) -> Self {
-        self.held.insert(step);
+    pub fn hold(self, step: Step) -> Self {
+        self.hold_from(step, 1)
+    }
+
+    /// Holds sessions at `step` from the `nth` time on, counting all sessions, from 1: between two
+    /// chunks of a message's recipients, say.
+    #[must_use]
+    pub fn hold_from(mut self, step: Step, nth: usize) -> Self {
+        self.held.insert(step, nth);
         self
     }
 
@@ -389,27 +397,30 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 impl Shared {
-    /// Marks `step` as reached and says what is to be done about it. `first` runs before anybody who
+    /// Marks `step` as reached; returns for which time, and what is to be done about it. `first` runs before anybody who
     /// waits for the step hears of it.
-    fn reach(&self, step: Step, first: impl FnOnce(Option<&Fault>)) -> Option<Fault> {
-        let mut fault = None;
+    fn reach(&self, step: Step, first: impl FnOnce(Option<&Fault>)) -> (usize, Option<Fault>) {
+        let (mut nth, mut fault) = (0, None);
         self.progress.send_modify(|progress| {
             let times = progress.reached.entry(step).or_default();
             *times += 1;
+            nth = *times;
             let scripted = self.script.faults.get(&step).map(Vec::as_slice).unwrap_or_default();
             fault =
                 scripted.iter().find(|(nth, _)| nth.is_none_or(|nth| nth == *times)).map(|(_, fault)| fault);
             first(fault);
         });
-        fault.cloned()
+        (nth, fault.cloned())
     }
 
-    /// Waits at `step` while it is held.
-    async fn pass(&self, step: Step) -> Gate {
+    /// Waits at `step`, reached for the `nth` time, while it is held.
+    async fn pass(&self, step: Step, nth: usize) -> Gate {
         let mut progress = self.progress.subscribe();
         let cuts = |progress: &Progress| progress.cuts.get(&step).copied().unwrap_or_default();
         let before = cuts(&progress.borrow());
-        let open = progress.wait_for(|now| cuts(now) > before || !now.held.contains(&step)).await;
+        let open = progress
+            .wait_for(|now| cuts(now) > before || now.held.get(&step).is_none_or(|from| nth < *from))
+            .await;
         match open {
             Ok(now) if cuts(&now) == before => Gate::Open,
             _ => Gate::Cut,

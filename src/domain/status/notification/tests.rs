@@ -55,6 +55,7 @@ fn condition(status: &NotificationStatus, type_: ConditionType) -> (String, Stri
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_end_of_an_attempt() {
     use ConditionType::{InDoubt, Ready, Reconciling, Sent, Stalled};
     let hold = json!({ "spec": { "delivery": { "onInDoubt": "Hold" } } });

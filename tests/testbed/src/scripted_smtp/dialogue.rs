@@ -88,8 +88,8 @@ impl Dialogue<'_> {
     }
 
     async fn handshake(mut self, config: Arc<rustls::ServerConfig>) -> Result<Self, Closed> {
-        let fault = self.shared.reach(Step::Tls, |_| {});
-        if self.shared.pass(Step::Tls).await == Gate::Cut {
+        let (nth, fault) = self.shared.reach(Step::Tls, |_| {});
+        if self.shared.pass(Step::Tls, nth).await == Gate::Cut {
             return Err(Closed);
         }
         if let Some(fault) = fault {
@@ -229,8 +229,8 @@ impl Dialogue<'_> {
         if self.input.is_empty() {
             self.fill().await?;
         }
-        let fault = self.shared.reach(Step::Body, |_| {});
-        if self.shared.pass(Step::Body).await == Gate::Cut {
+        let (nth, fault) = self.shared.reach(Step::Body, |_| {});
+        if self.shared.pass(Step::Body, nth).await == Gate::Cut {
             return Err(Closed);
         }
         if let Some(fault) = fault {
@@ -248,12 +248,12 @@ impl Dialogue<'_> {
             encrypted: matches!(self.stream, Stream::Tls(_)),
         };
         let shared = self.shared;
-        let fault = shared.reach(Step::Dot, |fault| {
+        let (nth, fault) = shared.reach(Step::Dot, |fault| {
             if takes_message(fault) {
                 lock(&shared.ledger).push(received);
             }
         });
-        self.finish(Step::Dot, "250 2.0.0 Taken", fault).await?;
+        self.finish(Step::Dot, nth, "250 2.0.0 Taken", fault).await?;
         Ok(())
     }
 
@@ -273,12 +273,18 @@ impl Dialogue<'_> {
     /// Reaches `step`, passes its gate, and answers properly or as the script says. Returns the code
     /// that was sent, 0 for what has none.
     async fn answer(&mut self, step: Step, proper: &str) -> Result<u16, Closed> {
-        let fault = self.shared.reach(step, |_| {});
-        self.finish(step, proper, fault).await
+        let (nth, fault) = self.shared.reach(step, |_| {});
+        self.finish(step, nth, proper, fault).await
     }
 
-    async fn finish(&mut self, step: Step, proper: &str, fault: Option<Fault>) -> Result<u16, Closed> {
-        if self.shared.pass(step).await == Gate::Cut {
+    async fn finish(
+        &mut self,
+        step: Step,
+        nth: usize,
+        proper: &str,
+        fault: Option<Fault>,
+    ) -> Result<u16, Closed> {
+        if self.shared.pass(step, nth).await == Gate::Cut {
             return Err(Closed);
         }
         let Some(fault) = fault else {

@@ -1,0 +1,262 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::api::MailServerConfig;
+use serde_json::{Value, json};
+
+const CA: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+const HOST: &str = "smtp.corp.example";
+
+/// A server at [`HOST`] with a password in key `password` of Secret `login`, and these members besides.
+fn server(more: &Value) -> Server {
+    let mut spec = json!({
+        "host": HOST, "sender": { "address": "it@corp.example" },
+        "auth": { "basic": { "username": "it", "passwordSecretRef": { "name": "login", "key": "password" } } }
+    });
+    for (name, value) in more.as_object().unwrap() {
+        spec[name] = value.clone();
+    }
+    let mut config = MailServerConfig::new("mail", serde_json::from_value(spec).unwrap());
+    config.metadata.namespace = Some("ns".into());
+    config.metadata.uid = Some("uid".into());
+    Server::from_config(&config).unwrap()
+}
+
+fn oauth2() -> Value {
+    json!({ "auth": { "oauth2": {
+        "username": "it", "tokenURL": "https://login.corp.example:8443/token", "clientID": "app",
+        "clientSecretRef": { "name": "login", "key": "password" }, "caRef": { "name": "token-ca" }
+    } } })
+}
+
+fn stored(annotations: &[(&str, &str)], data: &[(&str, &[u8])]) -> Stored {
+    Stored {
+        uid: "u1".into(),
+        resource_version: "7".into(),
+        annotations: annotations.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+        data: data.iter().map(|(key, value)| ((*key).into(), Zeroizing::new(value.to_vec()))).collect(),
+    }
+}
+
+/// A bound Secret `login`.
+fn login(password: &[u8]) -> Stored {
+    stored(&[("mail-operator.dev/allowed-hosts", HOST)], &[("password", password)])
+}
+
+fn of_login(login: Stored) -> Fetched {
+    Fetched { login: Some(login), ..Fetched::default() }
+}
+
+/// The refusal, which only a change can mend.
+fn refusal(server: &Server, fetched: &Fetched) -> (Reason, String) {
+    let failure = resolve(server, fetched, Binding::Required).unwrap_err();
+    assert_eq!(failure.permanence, crate::domain::failure::Permanence::UntilChanged, "{failure}");
+    assert!(!failure.message.contains("canary"), "{failure}");
+    (failure.reason, failure.message)
+}
+
+#[test]
+fn a_password_is_one_line_without_its_break() {
+    for text in ["canary", "canary\n", "canary\r\n", "canary\n\n"] {
+        let found =
+            resolve(&server(&json!({})), &of_login(login(text.as_bytes())), Binding::Required).unwrap();
+        assert_eq!(found.secret.unwrap().expose(), "canary", "{text:?}");
+        assert_eq!(found.secret_version, ("u1".into(), "7".into()));
+        assert_eq!((found.expires_at, found.allow_plaintext), (None, false));
+    }
+    // Spaces may be part of it.
+    let found = resolve(&server(&json!({})), &of_login(login(b" canary ")), Binding::Required).unwrap();
+    assert_eq!(found.secret.unwrap().expose(), " canary ");
+}
+
+#[test]
+fn secrets_that_cannot_be_used_say_what_to_do() {
+    use Reason::{SecretKeyMissing, SecretNotBound, SecretNotFound};
+    let bound = [("mail-operator.dev/allowed-hosts", HOST)];
+    for (secret, reason, words) in [
+        (None, SecretNotFound, "Secret login does not exist in namespace ns: create it"),
+        (
+            Some(stored(&bound, &[])),
+            SecretKeyMissing,
+            "Secret login in namespace ns has no key password; it is empty",
+        ),
+        (
+            Some(stored(&bound, &[("pass", b"canary"), ("user", b"it")])),
+            SecretKeyMissing,
+            "has no key password; it has pass, user",
+        ),
+        (Some(login(b"")), SecretKeyMissing, "key password of Secret login is empty"),
+        (Some(login(b"\r\n")), SecretKeyMissing, "is empty"),
+        (Some(login(b"canary\nother")), SecretKeyMissing, "holds several lines"),
+        (Some(login(b"canary\0")), SecretKeyMissing, "holds several lines"),
+        (Some(login(b"canary\xff")), SecretKeyMissing, "is not UTF-8 text"),
+        (
+            Some(stored(&[], &[("password", b"canary")])),
+            SecretNotBound,
+            "kubectl annotate --overwrite secret login -n ns mail-operator.dev/allowed-hosts='smtp.corp.example'",
+        ),
+    ] {
+        let fetched = Fetched { login: secret, ..Fetched::default() };
+        let (found, message) = refusal(&server(&json!({})), &fetched);
+        assert_eq!(found, reason, "{message}");
+        assert!(message.contains(words), "`{words}` is missing in: {message}");
+    }
+}
+
+#[test]
+fn a_client_secret_must_name_the_token_host_and_the_mail_server() {
+    let server = server(&oauth2());
+    let with = |hosts: &str| Fetched {
+        login: Some(stored(&[("mail-operator.dev/allowed-hosts", hosts)], &[("password", b"canary")])),
+        token_ca: Some(stored(&[], &[("ca.crt", CA.as_bytes())])),
+        ..Fetched::default()
+    };
+    for (hosts, missing) in [
+        ("", "login.corp.example and smtp.corp.example"),
+        ("smtp.corp.example", "login.corp.example"),
+        ("login.corp.example", "smtp.corp.example"),
+        ("login.corp.example:443, smtp.corp.example", "login.corp.example"),
+    ] {
+        let (reason, message) = refusal(&server, &with(hosts));
+        assert_eq!(reason, Reason::SecretNotBound);
+        assert!(message.contains(&format!("to be sent to {missing}. ")), "{hosts}: {message}");
+    }
+    for hosts in ["login.corp.example, smtp.corp.example", "login.corp.example:8443,smtp.corp.example:587"] {
+        let found = resolve(&server, &with(hosts), Binding::Required).unwrap();
+        assert_eq!(found.token_ca_pem.as_deref(), Some(CA), "{hosts}");
+    }
+}
+
+#[test]
+fn microsofts_own_hosts_need_no_permission() {
+    let mut config = MailServerConfig::new(
+        "mail",
+        serde_json::from_value(json!({
+            "sender": { "address": "it@corp.example" },
+            "auth": { "exchangeOnline": {
+                "tenantID": "corp.example", "clientID": "app", "username": "it@corp.example",
+                "clientSecretRef": { "name": "login", "key": "password" }
+            } }
+        }))
+        .unwrap(),
+    );
+    config.metadata.namespace = Some("ns".into());
+    config.metadata.uid = Some("uid".into());
+    let server = Server::from_config(&config).unwrap();
+    let fetched = of_login(stored(&[], &[("password", b"canary")]));
+    assert!(resolve(&server, &fetched, Binding::Required).is_ok());
+}
+
+#[test]
+fn a_password_in_the_clear_needs_its_owners_word() {
+    let plain = server(&json!({ "tls": { "mode": "Disabled" } }));
+    let with = |value: &str| {
+        let annotations =
+            [("mail-operator.dev/allowed-hosts", HOST), ("mail-operator.dev/allow-plaintext", value)];
+        of_login(stored(&annotations, &[("password", b"canary")]))
+    };
+    for value in ["false", "yes", ""] {
+        let (reason, message) = refusal(&plain, &with(value));
+        assert_eq!(reason, Reason::PlaintextNotAllowed, "{value}");
+        let command = "kubectl annotate secret login -n ns mail-operator.dev/allow-plaintext=true";
+        assert!(message.ends_with(command), "{message}");
+    }
+    assert!(resolve(&plain, &with("true"), Binding::Required).unwrap().allow_plaintext);
+}
+
+#[test]
+fn a_bundle_is_pem_under_its_key() {
+    let by =
+        |kind: &str| server(&json!({ "auth": null, "tls": { "caRef": { "kind": kind, "name": "ca" } } }));
+    for (kind, ca, words) in [
+        ("ConfigMap", None, "ConfigMap ca with the CA bundle does not exist in namespace ns: create it"),
+        ("Secret", None, "Secret ca with the CA bundle does not exist in namespace ns: create it"),
+        (
+            "ConfigMap",
+            Some(stored(&[], &[("tls.crt", CA.as_bytes())])),
+            "has no key ca.crt; put the CA certificates there",
+        ),
+        ("ConfigMap", Some(stored(&[], &[("ca.crt", b"MIIB")])), "holds no certificate in PEM form"),
+        ("Secret", Some(stored(&[], &[("ca.crt", b"\xff")])), "holds no certificate in PEM form"),
+    ] {
+        let (reason, message) = refusal(&by(kind), &Fetched { ca, ..Fetched::default() });
+        assert_eq!(reason, Reason::CANotFound);
+        assert!(message.contains(words), "{message}");
+    }
+    let fetched = Fetched { ca: Some(stored(&[], &[("ca.crt", CA.as_bytes())])), ..Fetched::default() };
+    assert_eq!(resolve(&by("ConfigMap"), &fetched, Binding::Required).unwrap().ca_pem.as_deref(), Some(CA));
+}
+
+#[test]
+fn a_client_certificate_is_a_pair() {
+    let server =
+        server(&json!({ "auth": null, "tls": { "clientCertificateSecretRef": { "name": "robot" } } }));
+    let with = |data: &[(&str, &[u8])]| Fetched {
+        client_certificate: Some(stored(&[], data)),
+        ..Fetched::default()
+    };
+    let (reason, message) = refusal(&server, &Fetched::default());
+    assert_eq!(
+        (reason, message.as_str()),
+        (Reason::SecretNotFound, "Secret robot does not exist in namespace ns: create it")
+    );
+    for (data, key) in [
+        (&[][..], "tls.crt"),
+        (&[("tls.crt", CA.as_bytes())], "tls.key"),
+        (&[("tls.crt", CA.as_bytes()), ("tls.key", b"canary")], "tls.key"),
+    ] {
+        let (reason, message) = refusal(&server, &with(data));
+        assert_eq!(reason, Reason::ClientCertificateInvalid);
+        assert!(message.contains("type kubernetes.io/tls") && message.contains(key), "{message}");
+    }
+    let key = b"-----BEGIN PRIVATE KEY-----\ncanary";
+    let found = resolve(&server, &with(&[("tls.crt", CA.as_bytes()), ("tls.key", key)]), Binding::Required);
+    assert_eq!(found.unwrap().client_certificate.unwrap().0, CA);
+}
+
+#[test]
+fn when_a_credential_ends_is_a_date_or_a_time() {
+    let with = |text: &str| {
+        let annotations = [("mail-operator.dev/allowed-hosts", HOST), ("mail-operator.dev/expires-at", text)];
+        of_login(stored(&annotations, &[("password", b"canary")]))
+    };
+    for (text, time) in [
+        ("2027-01-31", "2027-01-31T00:00:00Z"),
+        (" 2027-01-31T12:00:00Z ", "2027-01-31T12:00:00Z"),
+        ("2027-01-31T12:00:00+01:00", "2027-01-31T11:00:00Z"),
+    ] {
+        let found = resolve(&server(&json!({})), &with(text), Binding::Required).unwrap();
+        assert_eq!(found.expires_at, Some(time.parse().unwrap()), "{text}");
+    }
+    for text in ["", "soon", "31.01.2027", "2027-13-01"] {
+        let (_, message) = refusal(&server(&json!({})), &with(text));
+        assert!(message.contains("must be a date such as 2027-01-31"), "{text}: {message}");
+    }
+}
+
+#[test]
+fn the_fingerprint_changes_with_every_object_that_was_read() {
+    let all = || Fetched {
+        login: Some(login(b"canary")),
+        ca: Some(stored(&[], &[])),
+        client_certificate: Some(stored(&[], &[])),
+        token_ca: Some(stored(&[], &[])),
+    };
+    let before = all().fingerprint();
+    assert!(!before.contains("canary"));
+    type Slot = fn(&mut Fetched) -> &mut Option<Stored>;
+    let slots: [Slot; 4] =
+        [|all| &mut all.login, |all| &mut all.ca, |all| &mut all.client_certificate, |all| &mut all.token_ca];
+    for slot in slots {
+        let changes: [fn(&mut Option<Stored>); 3] = [
+            |found| *found = None,
+            |found| found.as_mut().unwrap().resource_version.push('1'),
+            |found| found.as_mut().unwrap().uid.push('1'),
+        ];
+        for change in changes {
+            let mut other = all();
+            change(slot(&mut other));
+            assert_ne!(other.fingerprint(), before);
+        }
+    }
+}
