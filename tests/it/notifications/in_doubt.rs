@@ -51,7 +51,7 @@ async fn under_hold_nothing_is_sent_twice_until_a_person_says_so() {
     assert_eq!(doubt["status"]["finished"], false);
     for type_ in ["Ready", "Sent"] {
         says(
-            &held,
+            &doubt,
             type_,
             "False",
             "AnswerLost",
