@@ -182,6 +182,14 @@ impl Delivery {
                 let wait = server.verify_every.map(|every| every.mul_f64(0.8 + 0.4 * jitter));
                 state.next = wait.map(|wait| after(now, wait));
             }
+            let changed = state.verification.as_ref().is_some_and(|before| {
+                (before.generation, &before.fingerprint)
+                    != (verification.generation, &verification.fingerprint)
+            });
+            if changed {
+                // What held it was about the spec and the credentials of before.
+                state.hold = None;
+            }
             state.verification = Some(Arc::new(verification));
         });
         self.wake(&server.key);

@@ -298,3 +298,6 @@ impl Prepared<'_> {
         Ok((rendered.content, Some(rendered.locale)))
     }
 }
+
+#[cfg(test)]
+mod tests;
