@@ -185,3 +185,6 @@ pub struct MessageTemplateStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests;

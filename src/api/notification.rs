@@ -201,3 +201,6 @@ pub enum OnInDoubt {
     /// At most once.
     Hold,
 }
+
+#[cfg(test)]
+mod tests;

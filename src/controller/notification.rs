@@ -56,8 +56,8 @@ async fn follow(context: &Arc<Context>) {
                     drop(turn);
                 });
             }
-            Seen::Undecodable { key, resource_version, problem } => {
-                undecodable(context, &key, &resource_version, &problem).await;
+            Seen::Undecodable { key, resource_version, created, problem } => {
+                undecodable(context, &key, &resource_version, created, &problem).await;
             }
             Seen::Gone(key, uid) => {
                 context.waiting.remove(&key);
@@ -177,12 +177,13 @@ fn quarantine(context: &Context, key: &ObjectKey, notification: &Notification) -
 }
 
 /// Tells on the object itself that it cannot be read. Nothing else is known of it.
-async fn undecodable(context: &Context, key: &ObjectKey, version: &str, problem: &str) {
+async fn undecodable(context: &Context, key: &ObjectKey, version: &str, created: Timestamp, problem: &str) {
     tracing::warn!(notification = %key, problem, "notification cannot be decoded");
     let message = format!(
         "this object does not fit the operator's version of the API: {problem}. Delete it and create it anew"
     );
-    let mut conditions = Conditions::new(&[], None, Timestamp::now());
+    // Not the time of now: the status cannot be read here, and each look at the object would be a write.
+    let mut conditions = Conditions::new(&[], None, created);
     conditions.set(ConditionType::Ready, State::False, Reason::Undecodable, &message);
     conditions.set(ConditionType::Stalled, State::True, Reason::Undecodable, &message);
     let status = serde_json::json!({ "conditions": conditions.finish() });

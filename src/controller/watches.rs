@@ -3,6 +3,7 @@
 
 use crate::domain::object::{ObjectKey, Uid};
 use futures::stream::{self, BoxStream, StreamExt};
+use jiff::Timestamp;
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::{Api, Client, Resource, ResourceExt};
 use kube_runtime::WatchStreamExt;
@@ -16,8 +17,8 @@ use std::fmt::Debug;
 pub enum Seen<K> {
     /// An object, new or changed, or the same again after a relist.
     Object(Box<K>),
-    /// An object that does not fit our types: its key, version and what is wrong.
-    Undecodable { key: ObjectKey, resource_version: String, problem: String },
+    /// An object that does not fit our types: its key, version, creation and what is wrong.
+    Undecodable { key: ObjectKey, resource_version: String, created: Timestamp, problem: String },
     /// An object is gone, or does not match the selection any more.
     Gone(ObjectKey, Uid),
     /// Everything that existed at the start has been seen.
@@ -161,6 +162,7 @@ fn seen<K: Resource<DynamicType = ()>>(key: ObjectKey, object: DeserializeGuard<
         Err(invalid) => Seen::Undecodable {
             key,
             resource_version: invalid.metadata.resource_version.unwrap_or_default(),
+            created: invalid.metadata.creation_timestamp.map_or(Timestamp::UNIX_EPOCH, |created| created.0),
             problem: invalid.error.chars().take(300).collect(),
         },
     }

@@ -97,6 +97,11 @@ impl Observed {
         }
         seen.1.elapsed()
     }
+
+    /// Notes that there is none, and tells for how long: for ever if none was ever seen.
+    fn note_absence(&mut self, name: &Arc<str>) -> Duration {
+        if self.0.contains_key(name) { self.note(name, "") } else { Duration::MAX }
+    }
 }
 
 impl Journals {
@@ -458,8 +463,13 @@ impl Task {
             Denied::NoAnswer
         })?;
         let version = found.as_ref().map(|found| found.resource_version.clone());
-        let unchanged =
-            version.as_deref().map_or(Duration::ZERO, |version| lock(&self.observed).note(&name, version));
+        let unchanged = {
+            let mut observed = lock(&self.observed);
+            match &version {
+                Some(version) => observed.note(&name, version),
+                None => observed.note_absence(&name),
+            }
+        };
         let stored = found.map(|found| found.journal);
         let wanted = match journal::judge(stored.as_ref(), &self.identity, unchanged, Timestamp::now()) {
             Judgement::Take(journal) => journal,

@@ -182,12 +182,12 @@ impl Delivery {
                 let wait = server.verify_every.map(|every| every.mul_f64(0.8 + 0.4 * jitter));
                 state.next = wait.map(|wait| after(now, wait));
             }
-            let same = state.verification.as_ref().is_some_and(|before| {
+            let changed = state.verification.as_ref().is_some_and(|before| {
                 (before.generation, &before.fingerprint)
-                    == (verification.generation, &verification.fingerprint)
+                    != (verification.generation, &verification.fingerprint)
             });
-            if !same {
-                // Whatever held the server did so by another spec or Secret.
+            if changed {
+                // What held it was about the spec and the credentials of before.
                 state.hold = None;
             }
             state.verification = Some(Arc::new(verification));

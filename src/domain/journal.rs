@@ -83,9 +83,14 @@ pub enum Judgement {
 }
 
 /// Judges what was read. `unchanged_for` is how long, by our own clock, the stored object has not
-/// changed; the times written in it are never compared with our clock.
+/// changed; the times written in it are never compared with our clock. For a journal that is absent it is how
+/// long that has been so, and [`Duration::MAX`] if there never was one: one that somebody deleted is written
+/// anew by its holder, who lives until the opposite is likely.
 pub fn judge(stored: Option<&Journal>, me: &str, unchanged_for: Duration, now: Timestamp) -> Judgement {
     let Some(stored) = stored else {
+        if unchanged_for < TAKEOVER_AFTER {
+            return Judgement::Held { by: "whoever held it when it was deleted".into() };
+        }
         return Judgement::Take(Journal {
             holder: Some(me.into()),
             epoch: 1,
@@ -263,3 +268,6 @@ pub fn recover(entry: &Entry, found: Option<&Found>) -> Recovery {
     let in_doubt: Vec<_> = entry.unanswered().filter(|address| open(address)).cloned().collect();
     if done.is_empty() && in_doubt.is_empty() { Recovery::Drop } else { Recovery::Store { done, in_doubt } }
 }
+
+#[cfg(test)]
+mod model;

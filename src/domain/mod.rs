@@ -22,6 +22,8 @@ pub mod preparation;
 pub mod problem;
 pub mod reconciliation;
 pub mod retry;
+#[cfg(test)]
+mod samples;
 pub mod secret;
 pub mod server;
 pub mod status;

@@ -17,7 +17,7 @@ use crate::domain::problem;
 use crate::domain::server::Server;
 use crate::domain::status::notification::Used;
 use crate::domain::template::{About, Template};
-use crate::domain::values::CheckedValues;
+use crate::domain::values::{self, CheckedValues};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -131,7 +131,8 @@ fn find_server(
             (None, Some(default)) => format!("create it, or the operator's default server {default}"),
             (None, None) => "create it, or name another one in spec.serverRef".into(),
         };
-        let message = format!("MailServerConfig {key} does not exist: {hint}");
+        let alike = alike(&key, namespace, catalog.servers.keys());
+        let message = format!("MailServerConfig {key} does not exist: {hint}{alike}");
         return Err(Obstacle {
             passes_by_itself: true,
             ..Obstacle::unresolved(Reason::ServerNotFound, message)
@@ -148,6 +149,15 @@ fn find_server(
     Ok(server.clone())
 }
 
+/// A name that was likely meant. Only of the Notification's own namespace: names of other namespaces are
+/// nobody's business here.
+fn alike<'a>(wanted: &ObjectKey, namespace: &str, known: impl Iterator<Item = &'a ObjectKey>) -> String {
+    let own = known.filter(|key| *key.namespace == *namespace && wanted.namespace == key.namespace);
+    let best = own.filter_map(|key| Some((values::likeness(&wanted.name, &key.name)?, &key.name))).min();
+    best.map(|(_, name)| format!(" (did you mean {name}? Then create another Notification)"))
+        .unwrap_or_default()
+}
+
 fn find_template(
     notification: &Notification,
     catalog: &Catalog,
@@ -155,8 +165,9 @@ fn find_template(
 ) -> Result<Option<Chosen>, Obstacle> {
     let Some(key) = template_key(notification) else { return Ok(None) };
     let Some(known) = catalog.templates.get(&key) else {
-        let message =
-            format!("MessageTemplate {key} does not exist: create it, and this message goes out by itself");
+        let alike = alike(&key, namespace, catalog.templates.keys());
+        let hint = "create it, and this message goes out by itself";
+        let message = format!("MessageTemplate {key} does not exist: {hint}{alike}");
         return Err(Obstacle {
             passes_by_itself: true,
             ..Obstacle::unresolved(Reason::TemplateNotFound, message)
@@ -287,3 +298,6 @@ impl Prepared<'_> {
         Ok((rendered.content, Some(rendered.locale)))
     }
 }
+
+#[cfg(test)]
+mod tests;

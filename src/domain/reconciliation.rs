@@ -180,3 +180,6 @@ pub fn remove_at(notification: &Notification) -> Option<Timestamp> {
     let finished = notification.status.as_ref()?.completion_time.as_ref()?.0;
     finished.checked_add(keep_for).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod notifications;
 mod objects;
 mod operator;
 mod servers;
+mod templates;
 
 use std::time::Duration;
 

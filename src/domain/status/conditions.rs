@@ -2,6 +2,7 @@
 //! of a condition changes, abnormal conditions are absent while false, texts are bounded.
 
 use crate::api::{ConditionType, Reason};
+use crate::domain::problem::printable;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -54,7 +55,8 @@ impl<'a> Conditions<'a> {
             type_: type_.as_str().into(),
             status: state.as_str().into(),
             reason: reason.as_str().into(),
-            message: bounded(message.into()),
+            // What users wrote is quoted in it, names of objects too.
+            message: printable(&message.into(), LONGEST_MESSAGE),
             observed_generation: self.generation,
             last_transition_time: since.unwrap_or(Time(self.now)),
         });
@@ -74,13 +76,4 @@ impl<'a> Conditions<'a> {
 /// A condition by its type.
 pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|condition| condition.type_ == type_.as_str())
-}
-
-fn bounded(mut message: String) -> String {
-    if message.len() > LONGEST_MESSAGE {
-        let cut = (0..=LONGEST_MESSAGE).rev().find(|cut| message.is_char_boundary(*cut)).unwrap_or_default();
-        message.truncate(cut);
-        message.push('…');
-    }
-    message
 }

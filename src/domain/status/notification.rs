@@ -296,3 +296,6 @@ fn explain(
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,19 +47,19 @@ async fn under_hold_nothing_is_sent_twice_until_a_person_says_so() {
     let smtp = dies_after_the_dot(&[1, 3]).await;
     let hold = json!({ "delivery": { "onInDoubt": "Hold" } });
     space.put(&[server(smtp.address(), json!({})), notification("news", &[ADA], hold)]).await;
-    let held = space.until_phase("news", "InDoubt").await;
-    assert_eq!(held["status"]["finished"], false);
+    let doubt = space.until_phase("news", "InDoubt").await;
+    assert_eq!(doubt["status"]["finished"], false);
     for type_ in ["Ready", "Sent"] {
         says(
-            &held,
+            &doubt,
             type_,
             "False",
             "AnswerLost",
             &["messageID", "mail-operator.dev/resolve=sent or =resend"],
         );
     }
-    says(&held, "InDoubt", "True", "AnswerLost", &["may or may not"]);
-    let doubtful = recipient(&held, ADA);
+    says(&doubt, "InDoubt", "True", "AnswerLost", &["may or may not"]);
+    let doubtful = recipient(&doubt, ADA);
     assert_eq!(doubtful["state"], "InDoubt");
     assert!(doubtful["messageID"].is_string());
     // Other mail through the same server goes on, and nothing is sent again meanwhile.

@@ -1,0 +1,593 @@
+//! The world of the model: what is stored, what the mail server has taken, and what can happen next.
+
+use super::process::{At, Hand, Held, Process, Seen, Writing};
+use crate::api::Notification;
+use crate::api::notification::OnInDoubt;
+use crate::api::status::{Phase, RecipientState};
+use crate::domain::journal::{
+    Entry, Found, Holding, Journal, Judgement, Recovery, Standing, TAKEOVER_AFTER, judge, recover, standing,
+};
+use crate::domain::ledger;
+use crate::domain::object::Uid;
+use crate::domain::outcome::{Outcome, Verdict};
+use crate::domain::status::notification::{Attempt, attempted};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+/// What is explored, and which rules are dropped to see that they are needed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub takes_end_with_their_term: bool,
+    pub claims_are_stored_first: bool,
+    /// Changes of holder that are looked at.
+    pub epochs: u64,
+    /// Also refusals, lost connections, writes that never arrive or late, and deleted journals.
+    pub wild: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { takes_end_with_their_term: true, claims_are_stored_first: true, epochs: 3, wild: false }
+    }
+}
+
+impl Rules {
+    /// For worlds too large to be explored completely.
+    pub fn wild() -> Self {
+        Self { epochs: u64::MAX, wild: true, ..Self::default() }
+    }
+}
+
+/// Something that can happen. The first number is the process, the second the Notification.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Action {
+    /// Takes the journal; `known`: and gets the answer.
+    Acquire {
+        process: usize,
+        known: bool,
+    },
+    /// Gets a Notification in hand, with a fresh copy.
+    Take(usize, usize),
+    /// Asks the journal task for a claim of the next recipient, or of all the rest.
+    Ask(usize, usize, bool),
+    /// The journal task begins a write with all that was asked for.
+    Write(usize),
+    /// The journal task begins its last write.
+    Release(usize),
+    /// What becomes of the write under way.
+    Land(usize, Fate),
+    /// Reads what is stored, to know.
+    Compare(usize),
+    /// DATA, the message, the dot; whether the server takes it.
+    Data(usize, usize, bool),
+    /// The answer, or the loss of it.
+    Answer(usize, usize, Verdict),
+    /// Sends to no further recipient.
+    Stop(usize, usize),
+    /// Stores the outcomes in the status.
+    Record(usize, usize),
+    /// Lets claim and Notification go.
+    Forget(usize, usize),
+    /// Judges an inherited entry.
+    Judge(usize, String),
+    /// Stores what came of it, and drops the entry.
+    Settle(usize, String),
+    Crash(usize),
+    /// A write that was given up arrives after all.
+    Arrive,
+    /// Somebody deletes the journal.
+    Delete,
+}
+
+/// What becomes of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Answered,
+    AnswerLost,
+    Never,
+    Late,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    rules: Rules,
+    journal: Option<Journal>,
+    late: Option<(Seen, Journal)>,
+    notifications: Vec<Arc<Notification>>,
+    processes: [Process; 2],
+    /// What the server took, by Notification and recipient.
+    copies: Vec<Vec<u32>>,
+    /// How often that was declared to be in doubt, or forgotten because somebody deleted the journal.
+    doubts: Vec<Vec<u32>>,
+    forgotten: Vec<Vec<u32>>,
+}
+
+impl Hash for World {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.journal, &self.processes, &self.copies, &self.doubts).hash(state);
+        for status in self.notifications.iter().filter_map(|notification| notification.status.as_ref()) {
+            status.finished.hash(state);
+            for recipient in &status.recipients {
+                (&recipient.address, recipient.state).hash(state);
+            }
+        }
+    }
+}
+
+fn address(recipient: usize) -> String {
+    format!("r{recipient}@corp.example")
+}
+
+/// The index in [`address`].
+fn index(address: &str) -> usize {
+    address.trim_start_matches('r').split('@').next().unwrap().parse().unwrap()
+}
+
+fn addresses(recipients: &BTreeSet<usize>) -> BTreeSet<String> {
+    recipients.iter().copied().map(address).collect()
+}
+
+fn outcome(recipient: usize, verdict: Verdict) -> Outcome {
+    Outcome { verdict, ..Outcome::in_doubt(&address(recipient), Some("<id>"), "lost", NOW) }
+}
+
+impl World {
+    /// Notifications by number of recipients and policy.
+    pub fn new(notifications: &[(usize, OnInDoubt)], rules: Rules) -> Self {
+        let counts: Vec<Vec<u32>> = notifications.iter().map(|(count, _)| vec![0; *count]).collect();
+        let make = |(number, (count, policy)): (usize, &(usize, OnInDoubt))| {
+            let to: Vec<_> =
+                (0..*count).map(|recipient| serde_json::json!({ "address": address(recipient) })).collect();
+            let object = serde_json::json!({
+                "apiVersion": "mail-operator.dev/v1alpha1", "kind": "Notification",
+                "metadata": { "namespace": "team", "name": format!("n{number}"), "uid": number.to_string(),
+                              "creationTimestamp": NOW },
+                "spec": { "to": to, "message": { "content": { "subject": "s", "text": "t" } },
+                          "delivery": { "onInDoubt": policy } }
+            });
+            Arc::new(serde_json::from_value(object).unwrap())
+        };
+        Self {
+            rules,
+            journal: None,
+            late: None,
+            notifications: notifications.iter().enumerate().map(make).collect(),
+            processes: Default::default(),
+            copies: counts.clone(),
+            doubts: counts.clone(),
+            forgotten: counts,
+        }
+    }
+
+    /// What a working process does next.
+    pub fn work(&self) -> Vec<Action> {
+        let mut all = Vec::new();
+        for (p, process) in self.processes.iter().enumerate() {
+            match &process.held {
+                None if self.may_acquire() => all.push(Action::Acquire { process: p, known: true }),
+                None => {}
+                Some(Held { writing: Some(Writing { unsure: true, .. }), .. }) => {
+                    all.push(Action::Compare(p));
+                }
+                Some(Held { writing: Some(_), .. }) => all.push(Action::Land(p, Fate::Answered)),
+                Some(held) => {
+                    // A renewal matters only to who has lost the journal and does not know.
+                    if held.holding.changed() || !held.asked.is_empty() || held.seen == Seen::Stale {
+                        all.push(Action::Write(p));
+                    }
+                    let open = |n: &usize| !process.hands.contains_key(n) && !self.open(*n).is_empty();
+                    if held.unsettled.is_empty() {
+                        all.extend((0..self.notifications.len()).filter(open).map(|n| Action::Take(p, n)));
+                    }
+                    let unjudged = held.unsettled.iter().filter(|id| !process.settling.contains_key(*id));
+                    all.extend(unjudged.map(|id| Action::Judge(p, id.clone())));
+                }
+            }
+            all.extend(process.settling.keys().map(|id| Action::Settle(p, id.clone())));
+            for (n, hand) in &process.hands {
+                let n = *n;
+                match hand.at {
+                    At::Recipient => {
+                        if hand.claimed.contains(&hand.rest[0]) {
+                            all.push(Action::Data(p, n, true));
+                        } else if process.held.as_ref().is_none_or(|held| held.writing.is_none()) {
+                            all.push(Action::Ask(p, n, hand.rest.len() > 1));
+                        }
+                    }
+                    At::Asked => {}
+                    At::Answer { taken: true } => all.push(Action::Answer(p, n, Verdict::Accepted)),
+                    At::Answer { taken: false } => all.push(Action::Answer(p, n, Verdict::Deferred)),
+                    At::Over => all.push(Action::Record(p, n)),
+                    At::Stored => all.push(Action::Forget(p, n)),
+                }
+            }
+        }
+        all
+    }
+
+    /// What may go wrong next.
+    pub fn faults(&self) -> Vec<Action> {
+        let mut all = Vec::new();
+        for (p, process) in self.processes.iter().enumerate() {
+            if *process != (Process { life: process.life, ..Process::default() }) {
+                all.push(Action::Crash(p));
+            }
+            match &process.held {
+                None if self.may_acquire() => all.push(Action::Acquire { process: p, known: false }),
+                Some(Held { writing: None, asked, .. }) if self.rules.wild && asked.is_empty() => {
+                    all.push(Action::Release(p));
+                }
+                Some(Held { writing: Some(Writing { unsure: false, .. }), .. }) => {
+                    all.push(Action::Land(p, Fate::AnswerLost));
+                    if self.rules.wild {
+                        all.extend([Action::Land(p, Fate::Never), Action::Land(p, Fate::Late)]);
+                    }
+                }
+                _ => {}
+            }
+            for (n, hand) in process.hands.iter().filter(|_| self.rules.wild) {
+                match hand.at {
+                    At::Recipient => {
+                        all.push(Action::Stop(p, *n));
+                        if hand.claimed.contains(&hand.rest[0]) {
+                            all.push(Action::Data(p, *n, false));
+                        }
+                    }
+                    At::Answer { taken } => {
+                        all.push(Action::Answer(p, *n, Verdict::InDoubt));
+                        if !taken {
+                            all.push(Action::Answer(p, *n, Verdict::Refused));
+                        }
+                    }
+                    At::Asked | At::Over | At::Stored => {}
+                }
+            }
+        }
+        if self.late.is_some() {
+            all.push(Action::Arrive);
+        }
+        if self.rules.wild && self.journal.is_some() {
+            all.push(Action::Delete);
+        }
+        all
+    }
+
+    /// Whether one more change of holder is within what is looked at.
+    fn may_acquire(&self) -> bool {
+        self.journal.as_ref().is_none_or(|journal| journal.epoch < self.rules.epochs)
+    }
+
+    /// Recipients that a fresh copy shows as open.
+    fn open(&self, n: usize) -> Vec<usize> {
+        let notification = &self.notifications[n];
+        if notification.status.as_ref().is_some_and(|status| status.finished) {
+            return Vec::new();
+        }
+        ledger::open_recipients(notification).iter().map(|recipient| index(&recipient.address)).collect()
+    }
+
+    fn state(&self, n: usize, recipient: usize) -> RecipientState {
+        let recipients = self.notifications[n].status.iter().flat_map(|status| &status.recipients);
+        let found = recipients.filter(|found| found.address == address(recipient)).map(|found| found.state);
+        found.last().unwrap_or_default()
+    }
+
+    /// A compare-and-swap of the stored journal. Whoever knew the old version is behind from now on.
+    fn put(&mut self, seen: Seen, journal: &Journal) -> bool {
+        let fits = match seen {
+            Seen::Absent => self.journal.is_none(),
+            Seen::Current => self.journal.is_some(),
+            Seen::Stale => false,
+        };
+        if fits {
+            self.outdate();
+            self.journal = Some(journal.clone());
+        }
+        fits
+    }
+
+    fn outdate(&mut self) {
+        let held = self.processes.iter_mut().filter_map(|process| process.held.as_mut());
+        let late = self.late.as_mut().map(|(seen, _)| seen);
+        for seen in held.map(|held| &mut held.seen).chain(late).filter(|seen| **seen == Seen::Current) {
+            *seen = Seen::Stale;
+        }
+    }
+
+    /// Lets something happen; an error is a broken promise.
+    pub fn apply(&mut self, action: &Action) -> Result<(), String> {
+        match action {
+            Action::Acquire { process, known } => self.acquire(*process, *known),
+            Action::Take(p, n) => self.take(*p, *n),
+            Action::Ask(p, n, all) => self.ask(*p, *n, *all),
+            Action::Write(p) => {
+                let held = self.processes[*p].held.as_mut().unwrap();
+                let journal = held.holding.next_write(NOW);
+                let waiting = std::mem::take(&mut held.asked);
+                held.writing = Some(Writing { journal, unsure: false, waiting: waiting.clone() });
+                if !self.rules.claims_are_stored_first {
+                    return self.grant(*p, &waiting);
+                }
+            }
+            Action::Release(p) => {
+                let held = self.processes[*p].held.as_mut().unwrap();
+                let journal = held.holding.release(NOW);
+                held.writing = Some(Writing { journal, unsure: false, waiting: Vec::new() });
+            }
+            Action::Land(p, fate) => return self.land(*p, *fate),
+            Action::Compare(p) => return self.compare(*p),
+            Action::Data(p, n, taken) => {
+                let hand = self.processes[*p].hands.get_mut(n).unwrap();
+                self.copies[*n][hand.rest[0]] += u32::from(*taken);
+                hand.at = At::Answer { taken: *taken };
+            }
+            Action::Answer(p, n, verdict) => {
+                let hand = self.processes[*p].hands.get_mut(n).unwrap();
+                let recipient = hand.rest.remove(0);
+                let resent = hand.resent.contains(&recipient);
+                hand.outcomes.push(Outcome { resent, ..outcome(recipient, *verdict) });
+                let goes_on = !hand.rest.is_empty() && *verdict != Verdict::InDoubt;
+                hand.at = if goes_on { At::Recipient } else { At::Over };
+            }
+            Action::Stop(p, n) => self.processes[*p].hands.get_mut(n).unwrap().at = At::Over,
+            Action::Record(p, n) => {
+                let outcomes = self.processes[*p].hands[n].outcomes.clone();
+                self.store(*n, &outcomes);
+                self.processes[*p].hands.get_mut(n).unwrap().at = At::Stored;
+            }
+            Action::Forget(p, n) => {
+                let hand = self.processes[*p].hands.remove(n).unwrap();
+                self.remove(*p, hand.claim.as_deref());
+            }
+            Action::Judge(p, id) => {
+                let process = &mut self.processes[*p];
+                let entry = &process.held.as_ref().unwrap().holding.entries()[id];
+                let n: usize = entry.uid.to_string().parse().unwrap();
+                let outcomes = match recover(entry, Found::of(&self.notifications[n]).as_ref()) {
+                    Recovery::Drop => Vec::new(),
+                    Recovery::Store { mut done, in_doubt } => {
+                        done.extend(in_doubt.iter().map(|address| outcome(index(address), Verdict::InDoubt)));
+                        done
+                    }
+                };
+                process.settling.insert(id.clone(), (n, outcomes));
+            }
+            Action::Settle(p, id) => {
+                let (n, outcomes) = self.processes[*p].settling.remove(id).unwrap();
+                self.store(n, &outcomes);
+                self.remove(*p, Some(id));
+            }
+            Action::Crash(p) => {
+                // In small worlds a restarted process is its predecessor's double: one more way to go wrong.
+                let life = self.processes[*p].life + u8::from(self.rules.wild);
+                self.processes[*p] = Process { life, ..Process::default() };
+            }
+            Action::Arrive => {
+                if let Some((seen, journal)) = self.late.take() {
+                    self.put(seen, &journal);
+                }
+            }
+            Action::Delete => {
+                self.outdate();
+                for entry in self.journal.take().unwrap().entries.values() {
+                    let n: usize = entry.uid.to_string().parse().unwrap();
+                    for address in &entry.claimed {
+                        self.forgotten[n][index(address)] += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn acquire(&mut self, p: usize, known: bool) {
+        let me = format!("p{p}-{}", self.processes[p].life);
+        let Judgement::Take(journal) = judge(self.journal.as_ref(), &me, TAKEOVER_AFTER, NOW) else {
+            panic!("nobody renews in this model");
+        };
+        self.outdate();
+        self.journal = Some(journal.clone());
+        if !known {
+            return;
+        }
+        let process = &mut self.processes[p];
+        process.terms += 1;
+        process.held = Some(Held {
+            unsettled: journal.entries.keys().cloned().collect(),
+            holding: Holding::new(journal),
+            term: process.terms,
+            seen: Seen::Current,
+            asked: Vec::new(),
+            writing: None,
+        });
+    }
+
+    fn take(&mut self, p: usize, n: usize) {
+        let rest = self.open(n);
+        let resent =
+            rest.iter().copied().filter(|recipient| self.state(n, *recipient) == RecipientState::InDoubt);
+        let hand = Hand {
+            term: self.processes[p].held.as_ref().unwrap().term,
+            resent: resent.collect(),
+            rest,
+            claim: None,
+            claimed: BTreeSet::new(),
+            outcomes: Vec::new(),
+            noted: 0,
+            at: At::Recipient,
+        };
+        self.processes[p].hands.insert(n, hand);
+    }
+
+    fn ask(&mut self, p: usize, n: usize, all: bool) {
+        let Process { held, hands, .. } = &mut self.processes[p];
+        let hand = hands.get_mut(&n).unwrap();
+        let bound = self.rules.takes_end_with_their_term;
+        let Some(held) = held.as_mut().filter(|held| held.term == hand.term || !bound) else {
+            hand.at = At::Over;
+            return;
+        };
+        let claimed: BTreeSet<usize> =
+            hand.rest.iter().copied().take(if all { usize::MAX } else { 1 }).collect();
+        let id = if let Some(id) = &hand.claim {
+            let done = hand.outcomes[hand.noted..].to_vec();
+            if !held.holding.extend(id, done, addresses(&claimed)) {
+                hand.at = At::Over;
+                return;
+            }
+            id.clone()
+        } else {
+            held.holding.claim(Entry {
+                namespace: "team".into(),
+                name: format!("n{n}"),
+                uid: Uid::from(n.to_string().as_str()),
+                claimed: addresses(&claimed),
+                done: hand.outcomes.clone(),
+            })
+        };
+        hand.claimed.extend(claimed);
+        hand.at = At::Asked;
+        held.asked.push((n, id));
+    }
+
+    fn land(&mut self, p: usize, fate: Fate) -> Result<(), String> {
+        let held = self.processes[p].held.as_ref().unwrap();
+        let (seen, writing) = (held.seen, held.writing.clone().unwrap());
+        let stored = match fate {
+            Fate::Answered | Fate::AnswerLost => self.put(seen, &writing.journal),
+            Fate::Never => false,
+            Fate::Late => {
+                self.late = Some((seen, writing.journal.clone()));
+                false
+            }
+        };
+        if stored && fate == Fate::Answered {
+            return self.stored(p, writing);
+        }
+        self.processes[p].held.as_mut().unwrap().writing = Some(Writing { unsure: true, ..writing });
+        Ok(())
+    }
+
+    fn compare(&mut self, p: usize) -> Result<(), String> {
+        let held = self.processes[p].held.as_mut().unwrap();
+        let writing = held.writing.clone().unwrap();
+        held.seen = if self.journal.is_some() { Seen::Current } else { Seen::Absent };
+        match standing(self.journal.as_ref(), &writing.journal) {
+            Standing::Stored => return self.stored(p, writing),
+            Standing::Behind | Standing::Absent => {
+                held.writing = Some(Writing { unsure: false, ..writing });
+            }
+            Standing::Lost => self.processes[p].lose(),
+        }
+        Ok(())
+    }
+
+    /// A write is known to be stored.
+    fn stored(&mut self, p: usize, writing: Writing) -> Result<(), String> {
+        let process = &mut self.processes[p];
+        let held = process.held.as_mut().unwrap();
+        held.seen = Seen::Current;
+        held.writing = None;
+        let last = writing.journal.holder.is_none();
+        held.holding.stored(writing.journal);
+        if last {
+            process.lose();
+        }
+        self.grant(p, &writing.waiting)
+    }
+
+    /// Claims are granted: from here on there is no way back.
+    fn grant(&mut self, p: usize, waiting: &[(usize, String)]) -> Result<(), String> {
+        let me = format!("p{p}-{}", self.processes[p].life);
+        let journal = self.journal.as_ref().filter(|journal| journal.holder.as_deref() == Some(&me));
+        for (n, id) in waiting {
+            let hand = self.processes[p].hands.get_mut(n).unwrap();
+            let entry = journal.and_then(|journal| journal.entries.get(id));
+            let named = entry.is_some_and(|entry| entry.claimed.is_superset(&addresses(&hand.claimed)));
+            if !named {
+                return Err(format!("n{n} may go to DATA, and no entry of the stored journal names it"));
+            }
+            hand.claim = Some(id.clone());
+            hand.noted = hand.outcomes.len();
+            hand.at = At::Recipient;
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, n: usize, outcomes: &[Outcome]) {
+        if outcomes.is_empty() {
+            return;
+        }
+        let attempt = Attempt { outcomes, used: None, began: NOW, next: NOW, counts: true };
+        let status = attempted(&self.notifications[n], &attempt, NOW);
+        self.notifications[n] =
+            Arc::new(Notification { status: Some(status), ..Notification::clone(&self.notifications[n]) });
+        for outcome in outcomes.iter().filter(|outcome| outcome.verdict == Verdict::InDoubt) {
+            let recipient = index(&outcome.address);
+            self.doubts[n][recipient] += u32::from(self.state(n, recipient) == RecipientState::InDoubt);
+        }
+    }
+
+    fn remove(&mut self, p: usize, claim: Option<&str>) {
+        if let (Some(held), Some(id)) = (&mut self.processes[p].held, claim) {
+            held.holding.remove(id);
+            held.unsettled.remove(id);
+        }
+    }
+
+    /// The promises.
+    pub fn check(&self) -> Result<(), String> {
+        for (n, notification) in self.notifications.iter().enumerate() {
+            for (recipient, copies) in self.copies[n].iter().copied().enumerate() {
+                let permitted = match notification.spec.delivery.on_in_doubt {
+                    OnInDoubt::Resend => 1 + self.doubts[n][recipient],
+                    OnInDoubt::Hold => 1,
+                };
+                let permitted = permitted + self.forgotten[n][recipient];
+                if copies > permitted {
+                    return Err(format!("{copies} copies for r{recipient} of n{n}, {permitted} permitted"));
+                }
+                if copies == 0 && self.state(n, recipient) == RecipientState::Accepted {
+                    return Err(format!("r{recipient} of n{n} is called accepted and got nothing"));
+                }
+            }
+            let sent = notification.status.as_ref().is_some_and(|status| status.phase == Phase::Sent);
+            if sent && self.copies[n].contains(&0) {
+                return Err(format!("n{n} is called sent and was not"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing goes wrong any more: the second process is gone, the first one works until nothing is left.
+    pub fn leave_one_in_peace(&mut self) {
+        self.processes[1] = Process { life: self.processes[1].life + 1, ..Process::default() };
+        self.late = None;
+        for _ in 0..10_000 {
+            let work: BTreeMap<usize, Action> = self
+                .work()
+                .into_iter()
+                .filter(|action| !matches!(action, Action::Acquire { process: 1, .. }))
+                .enumerate()
+                .collect();
+            let Some(action) = work.values().next() else { return };
+            self.apply(action).unwrap();
+        }
+    }
+
+    /// Everything is finished, or waits for a person.
+    pub fn is_settled(&self) -> bool {
+        let settled = |notification: &Arc<Notification>| {
+            notification
+                .status
+                .as_ref()
+                .is_some_and(|status| status.finished || status.phase == Phase::InDoubt)
+        };
+        self.notifications.iter().all(settled)
+            && self.journal.as_ref().is_none_or(|journal| journal.entries.is_empty())
+    }
+}
