@@ -1,6 +1,8 @@
 //! What a user sees of his MailServerConfig, whatever is the matter with it: the stage that fails, its reason,
 //! and a message with the way out. Real parts, and a scripted server where no good one would do.
 
+#![allow(clippy::too_many_lines, reason = "tables are long")]
+
 mod admission;
 mod credentials;
 mod encryption;
@@ -32,6 +34,10 @@ pub enum Mends {
     AChange,
 }
 
+/// A row of a table: a server's name, its spec, the stage that fails (for tokens: their endpoint and its CA), the
+/// reason, what mends it, and words of the message.
+pub type Case<'a> = (&'a str, String, &'a str, &'a str, Mends, &'a [&'a str]);
+
 /// Applies a MailServerConfig with these lines in its spec, beside a sender.
 pub async fn server(space: &Space, name: &str, spec: &str) {
     space.apply(&manifest(name, spec)).await;
@@ -39,7 +45,7 @@ pub async fn server(space: &Space, name: &str, spec: &str) {
 
 /// A MailServerConfig with these lines in its spec, beside a sender.
 pub fn manifest(name: &str, spec: &str) -> String {
-    let lines: String = spec.trim().lines().map(|line| format!("  {}\n", line.trim_end())).collect();
+    let lines = format!("  {}\n", spec.trim().replace('\n', "\n  "));
     format!(
         "---\napiVersion: mail-operator.dev/v1alpha1\nkind: MailServerConfig\nmetadata: {{ name: {name} }}\nspec:\n  \
          sender: {{ address: {USER} }}\n{lines}"

@@ -1,6 +1,6 @@
 //! TLS: every way in which a connection cannot be made safe, and what cures it.
 
-use super::{Mends, PASSWORD, USER, annotate, basic, fails, manifest, server, verified};
+use super::{Case, Mends, PASSWORD, USER, annotate, basic, fails, manifest, server, verified};
 use crate::objects::{Space, condition};
 use mail_operator_testbed::certificates::{CertificateAuthority, ServerCertificate};
 use mail_operator_testbed::scripted_smtp::{Fault, ScriptedSmtp, Step};
@@ -45,7 +45,7 @@ async fn connections_that_cannot_be_made_safe_say_why() {
 
     let ca = "caRef: { name: ca }";
     let itself = Mends::Itself;
-    let cases: [(&str, String, &str, &str, Mends, &[&str]); 10] = [
+    let cases: [Case<'_>; 10] = [
         (
             "plain",
             spec(&plain, ca),

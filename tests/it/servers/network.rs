@@ -1,7 +1,7 @@
 //! Names, addresses and connections: each way in which the server's host cannot be reached, and that no other
 //! server suffers from it.
 
-use super::{Mends, fails, manifest, verified};
+use super::{Case, Mends, fails, manifest, verified};
 use crate::objects::{Space, soon};
 use mail_operator_testbed::free_port;
 use mail_operator_testbed::scripted_smtp::{Fault, ScriptedSmtp, Step};
@@ -18,7 +18,7 @@ async fn hosts_that_cannot_be_reached_say_why_and_hinder_nobody() {
     let garbage = ScriptedSmtp::builder().fault(Step::Greeting, Fault::Garbage).start().await;
     let port = |server: &ScriptedSmtp| server.address().port();
     let itself = Mends::Itself;
-    let cases: [(&str, String, &str, &str, Mends, &[&str]); 9] = [
+    let cases: [Case<'_>; 9] = [
         (
             "unknown",
             plain("nowhere.invalid", 25),

@@ -1,7 +1,7 @@
 //! Token endpoints that give no token, and tokens that the mail server does not like: what is said, and that the
 //! client secret goes nowhere else.
 
-use super::{Mends, SERVERS, annotate, fails, manifest, server, verified};
+use super::{Case, Mends, SERVERS, annotate, fails, manifest, server, verified};
 use crate::objects::{Space, condition};
 use mail_operator_testbed::certificates::CertificateAuthority;
 use mail_operator_testbed::free_port;
@@ -82,7 +82,7 @@ async fn token_endpoints_without_a_token_say_why_and_the_secret_goes_nowhere_els
     let stranger = scene.token_server(Answer::token("canary-token", 3600)).await;
     let (down, ours) = (free_port().unwrap(), "token-ca");
     let (itself, change) = (Mends::Itself, Mends::AChange);
-    let cases: [(&str, String, &str, &str, Mends, &[&str]); 10] = [
+    let cases: [Case<'_>; 10] = [
         (
             "down",
             format!("https://localhost:{down}/token"),
