@@ -9,6 +9,9 @@ use kube::core::NamespaceResourceScope;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// Who wrote it, in `metadata.managedFields`.
+const FIELD_MANAGER: &str = "mail-operator";
+
 impl Cluster {
     /// Writes a status over version `resource_version` of the object. What the new status does not
     /// contain is removed by naming it `null`: a merge patch keeps what it does not mention.
@@ -33,7 +36,8 @@ impl Cluster {
         let status = difference(old, new);
         let patch =
             serde_json::json!({ "metadata": { "resourceVersion": resource_version }, "status": status });
-        within(api.patch_status(&key.name, &PatchParams::default(), &Patch::Merge(&patch))).await
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        within(api.patch_status(&key.name, &parameters, &Patch::Merge(&patch))).await
     }
 }
 

@@ -84,8 +84,9 @@ pub fn examine<'a>(
     let wait = Next::Wait { until: None };
     if needs_a_person(notification) {
         let new = match resolution(notification) {
-            Some((word, true)) => status::resolved_as_sent(notification, word, now),
-            Some((word, false)) => status::resolved_as_resend(notification, word, now),
+            Some(Resolution::Sent(word)) => status::resolved_as_sent(notification, word, now),
+            Some(Resolution::Resend(word)) => status::resolved_as_resend(notification, word, now),
+            Some(Resolution::Unknown(word)) => status::unresolved(notification, word, now),
             None if is_restored(notification) => status::obstructed(notification, &restored(), now),
             None => return Err(Box::new(Decision { report: None, next: wait })),
         };
@@ -138,19 +139,29 @@ fn restored() -> Obstacle {
     }
 }
 
-/// The annotation's word if it was not obeyed yet, and whether it says `sent`. `sent` and `resend` may carry
-/// an ending (`resend-2`), so that the same decision can be made again.
-fn resolution(notification: &Notification) -> Option<(&str, bool)> {
+/// What the annotation says.
+enum Resolution<'a> {
+    /// It was sent.
+    Sent(&'a str),
+    /// It is to be sent again.
+    Resend(&'a str),
+    /// Nothing we know.
+    Unknown(&'a str),
+}
+
+/// The annotation, if it was not obeyed yet. `sent` and `resend` may carry an ending (`resend-2`), so that the
+/// same decision can be made again.
+fn resolution(notification: &Notification) -> Option<Resolution<'_>> {
     let word = notification.metadata.annotations.as_ref()?.get(names::RESOLVE)?.as_str();
     let handled = notification.status.as_ref().and_then(|status| status.last_handled_resolve.as_deref());
-    if handled == Some(word) || word.len() > 64 {
+    if handled == Some(word) {
         return None;
     }
-    match word.split('-').next() {
-        Some("sent") => Some((word, true)),
-        Some("resend") => Some((word, false)),
-        _ => None,
-    }
+    Some(match word.split('-').next() {
+        Some("sent") if word.len() <= 64 => Resolution::Sent(word),
+        Some("resend") if word.len() <= 64 => Resolution::Resend(word),
+        _ => Resolution::Unknown(word),
+    })
 }
 
 /// Labels and annotations by which Flux, Argo CD and Helm know what they applied. Removed, such an object

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 /// What stands in the way of a Notification: stage, reason and message.
 fn obstacle(notification: &Notification, catalog: &Catalog) -> Option<(ConditionType, Reason, String)> {
-    let obstacle = prepare(notification, catalog, None, at(1)).err()?;
+    let obstacle = match prepare(notification, catalog, None, at(1)) {
+        Err(obstacle) => obstacle,
+        Ok(prepared) => prepared.compose(prepared.recipients.first()?).err()?,
+    };
     Some((obstacle.stage, obstacle.reason, obstacle.message))
 }
 

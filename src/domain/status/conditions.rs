@@ -67,6 +67,11 @@ impl<'a> Conditions<'a> {
         self.new.extend(find(self.old, type_).cloned());
     }
 
+    /// Takes one over as it was.
+    pub fn take(&mut self, old: &Condition) {
+        self.new.push(old.clone());
+    }
+
     /// The list.
     pub fn finish(self) -> Vec<Condition> {
         self.new

@@ -119,6 +119,30 @@ pub fn resolved_as_resend(notification: &Notification, word: &str, now: Timestam
     concluded(notification, status, expired, now)
 }
 
+/// A person decided something that we do not understand.
+pub fn unresolved(notification: &Notification, word: &str, now: Timestamp) -> NotificationStatus {
+    let word: String = word.chars().filter(|c| !c.is_control()).take(64).collect();
+    let message = format!(
+        "annotation mail-operator.dev/resolve must be sent or resend, each with an ending if need be (resend-2); it is {word:?}"
+    );
+    let mut status = notification.status.clone().unwrap_or_default();
+    let mut conditions = Conditions::new(&status.conditions, notification.metadata.generation, now);
+    for old in &status.conditions {
+        let type_ = [ConditionType::Ready, ConditionType::Stalled]
+            .into_iter()
+            .find(|type_| type_.as_str() == old.type_);
+        match (type_, Reason::parse(&old.reason)) {
+            (Some(type_), Some(reason)) => {
+                let state = if old.status == "True" { State::True } else { State::False };
+                conditions.set(type_, state, reason, &message);
+            }
+            _ => conditions.take(old),
+        }
+    }
+    status.conditions = conditions.finish();
+    status
+}
+
 /// It cannot be sent as things are.
 pub fn obstructed(notification: &Notification, obstacle: &Obstacle, now: Timestamp) -> NotificationStatus {
     use ConditionType::{Ready, Reconciling, Rendered, Resolved, Sent, Stalled};
