@@ -236,6 +236,7 @@ fn when_a_credential_ends_is_a_date_or_a_time() {
 
 #[test]
 fn the_fingerprint_changes_with_every_object_that_was_read() {
+    type Slot = fn(&mut Fetched) -> &mut Option<Stored>;
     let all = || Fetched {
         login: Some(login(b"canary")),
         ca: Some(stored(&[], &[])),
@@ -244,7 +245,6 @@ fn the_fingerprint_changes_with_every_object_that_was_read() {
     };
     let before = all().fingerprint();
     assert!(!before.contains("canary"));
-    type Slot = fn(&mut Fetched) -> &mut Option<Stored>;
     let slots: [Slot; 4] =
         [|all| &mut all.login, |all| &mut all.ca, |all| &mut all.client_certificate, |all| &mut all.token_ca];
     for slot in slots {

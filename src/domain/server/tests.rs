@@ -327,7 +327,7 @@ fn admission_refuses_what_would_never_work() {
         match words {
             None => assert_eq!(refused, None, "{spec}"),
             Some(words) => {
-                assert!(refused.as_ref().is_some_and(|text| text.contains(words)), "{refused:?}: {spec}")
+                assert!(refused.as_ref().is_some_and(|text| text.contains(words)), "{refused:?}: {spec}");
             }
         }
     }

@@ -100,14 +100,13 @@ fn before_the_first_verification_everything_is_unknown() {
 #[test]
 fn a_failed_stage_leaves_the_later_ones_unknown() {
     let server = exchange_online();
-    for at in 0..STAGES.len() {
+    for (at, failed) in STAGES.into_iter().enumerate() {
         for (failure, summary) in [
             (StageFailure::temporary(Reason::ServiceUnavailable, "later"), ConditionType::Reconciling),
             (StageFailure::until_changed(Reason::SecretNotFound, "create it"), ConditionType::Stalled),
         ] {
             let found = verification(&server, at, Some(failure.clone()));
             let status = shown(&server, Some(&found));
-            let failed = STAGES[at];
             let mut expected = vec![
                 format!("Ready=False/{}", failure.reason),
                 format!("{}=True/{}", summary.as_str(), failure.reason),
