@@ -44,6 +44,13 @@ pub enum Denied {
 /// shorter.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// While the outcomes of earlier claims are being stored, a claim waits for company: so long for each of them, which is
+/// less than the API server needs for it, so that nothing is lost by it and sessions share their writes. On an idle
+/// system it waits for nobody.
+const COMPANY: Duration = Duration::from_millis(1);
+/// Longest wait for company.
+const MOST_COMPANY: Duration = Duration::from_millis(25);
+
 enum Command {
     Hold(oneshot::Sender<Result<Term, Denied>>),
     Claim {
@@ -312,8 +319,18 @@ impl Task {
                 command = commands.recv() => match command {
                     Some(command) => {
                         self.apply(command, &mut waiting, &mut released).await;
-                        while let Ok(command) = commands.try_recv() {
-                            self.apply(command, &mut waiting, &mut released).await;
+                        let since = Instant::now();
+                        loop {
+                            while let Ok(command) = commands.try_recv() {
+                                self.apply(command, &mut waiting, &mut released).await;
+                            }
+                            let until = since + self.company(waiting.len());
+                            match tokio::time::timeout_at(until, commands.recv()).await {
+                                Ok(Some(command)) => {
+                                    self.apply(command, &mut waiting, &mut released).await;
+                                }
+                                Ok(None) | Err(_) => break,
+                            }
                         }
                     }
                     None => return,
@@ -357,6 +374,13 @@ impl Task {
             }
             Command::Release(reply) => released.push(reply),
         }
+    }
+
+    /// How long `waiting` claims may wait for others, counted from the first.
+    fn company(&self, waiting: usize) -> Duration {
+        let entries = self.held.as_ref().map_or(0, |held| held.holding.entries().len());
+        let others = if waiting == 0 { 0 } else { entries.saturating_sub(waiting) };
+        (COMPANY * u32::try_from(others).unwrap_or(u32::MAX)).min(MOST_COMPANY)
     }
 
     fn held_under(&mut self, term: Term) -> Option<&mut Held> {

@@ -83,8 +83,9 @@ impl Settings {
     }
 }
 
-/// Results under way at once, over all lanes: what a crash of the API server can leave in memory.
-const RESULTS_UNDER_WAY: usize = 256;
+/// Results under way at once, over all lanes: what a crash of the API server can leave in memory. Three times as many as
+/// are usually written at once keep the writers busy, and each stands in a journal, whose every write carries them all.
+const RESULTS_UNDER_WAY: usize = 48;
 
 /// Everything that delivering mail shares.
 pub struct Delivery {
