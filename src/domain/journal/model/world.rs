@@ -176,11 +176,15 @@ impl World {
                 Some(Held { writing: Some(_), .. }) => all.push(Action::Land(p, Fate::Answered)),
                 Some(held) => {
                     // A renewal matters only to who has lost the journal and does not know.
-                    if held.holding.changed() || !held.asked.is_empty() || held.seen == Seen::Stale {
+                    if held.holding.changed()
+                        || !held.asked.is_empty()
+                        || held.is_absent
+                        || held.seen == Seen::Stale
+                    {
                         all.push(Action::Write(p));
                     }
                     let open = |n: &usize| !process.hands.contains_key(n) && !self.open(*n).is_empty();
-                    if held.unsettled.is_empty() {
+                    if held.unsettled.is_empty() && !held.is_absent {
                         all.extend((0..self.notifications.len()).filter(open).map(|n| Action::Take(p, n)));
                     }
                     let unjudged = held.unsettled.iter().filter(|id| !process.settling.contains_key(*id));
@@ -402,6 +406,7 @@ impl World {
             term: process.terms,
             seen: Seen::Current,
             asked: Vec::new(),
+            is_absent: false,
             writing: None,
         });
     }
@@ -478,10 +483,12 @@ impl World {
         held.seen = if self.journal.is_some() { Seen::Current } else { Seen::Absent };
         match standing(self.journal.as_ref(), &writing.journal) {
             Standing::Stored => return self.stored(p, writing),
-            Standing::Behind | Standing::Absent => {
-                held.writing = Some(Writing { unsure: false, ..writing });
+            Standing::Behind => held.writing = Some(Writing { unsure: false, ..writing }),
+            Standing::Absent if held.is_absent => held.writing = Some(Writing { unsure: false, ..writing }),
+            Standing::Absent if writing.journal.holder.is_some() => {
+                self.processes[p].begin_anew(&writing.waiting)
             }
-            Standing::Lost => self.processes[p].lose(),
+            Standing::Absent | Standing::Lost => self.processes[p].lose(),
         }
         Ok(())
     }
@@ -491,6 +498,7 @@ impl World {
         let process = &mut self.processes[p];
         let held = process.held.as_mut().unwrap();
         held.seen = Seen::Current;
+        held.is_absent = false;
         held.writing = None;
         let last = writing.journal.holder.is_none();
         held.holding.stored(writing.journal);
