@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// A takeover takes 15 s of silence and a look or two; a busy machine adds to it.
-pub const TAKEOVER: Duration = Duration::from_secs(60);
+pub const TAKEOVER: Duration = Duration::from_mins(1);
 
 /// A namespace whose operators are processes of its own, with a namespace for their Lease and journals.
 pub struct Scene {

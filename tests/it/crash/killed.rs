@@ -60,7 +60,9 @@ async fn killed_between_two_chunks_only_the_last_one_is_in_doubt() {
 
     operator.kill9().unwrap();
     operator.wait_exit(Duration::from_secs(10)).await.unwrap();
-    servers.iter().for_each(|smtp| smtp.release(Step::Rcpt));
+    for smtp in &servers {
+        smtp.release(Step::Rcpt);
+    }
     let _next = scene.operator(&[]);
 
     let copies = |smtp: &ScriptedSmtp| TO.map(|to| smtp.copies_for(to));

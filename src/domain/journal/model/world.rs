@@ -12,7 +12,7 @@ use crate::domain::object::Uid;
 use crate::domain::outcome::{Outcome, Verdict};
 use crate::domain::status::notification::{Attempt, attempted};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -276,8 +276,9 @@ impl World {
 
     fn state(&self, n: usize, recipient: usize) -> RecipientState {
         let recipients = self.notifications[n].status.iter().flat_map(|status| &status.recipients);
-        let found = recipients.filter(|found| found.address == address(recipient)).map(|found| found.state);
-        found.last().unwrap_or_default()
+        let mut found =
+            recipients.filter(|found| found.address == address(recipient)).map(|found| found.state);
+        found.next().unwrap_or_default()
     }
 
     /// A compare-and-swap of the stored journal. Whoever knew the old version is behind from now on.
@@ -486,7 +487,7 @@ impl World {
             Standing::Behind => held.writing = Some(Writing { unsure: false, ..writing }),
             Standing::Absent if held.is_absent => held.writing = Some(Writing { unsure: false, ..writing }),
             Standing::Absent if writing.journal.holder.is_some() => {
-                self.processes[p].begin_anew(&writing.waiting)
+                self.processes[p].begin_anew(&writing.waiting);
             }
             Standing::Absent | Standing::Lost => self.processes[p].lose(),
         }
@@ -576,14 +577,9 @@ impl World {
         self.processes[1] = Process { life: self.processes[1].life + 1, ..Process::default() };
         self.late = None;
         for _ in 0..10_000 {
-            let work: BTreeMap<usize, Action> = self
-                .work()
-                .into_iter()
-                .filter(|action| !matches!(action, Action::Acquire { process: 1, .. }))
-                .enumerate()
-                .collect();
-            let Some(action) = work.values().next() else { return };
-            self.apply(action).unwrap();
+            let is_its_own = |action: &Action| !matches!(action, Action::Acquire { process: 1, .. });
+            let Some(action) = self.work().into_iter().find(is_its_own) else { return };
+            self.apply(&action).unwrap();
         }
     }
 
