@@ -59,6 +59,11 @@ impl Cluster {
         &self.client
     }
 
+    /// Asks for the API server's version, to see whether it answers.
+    pub async fn answers(&self) -> Result<()> {
+        within(self.client.apiserver_version()).await.map(drop)
+    }
+
     /// The namespace the operator keeps its own objects in.
     pub fn operator_namespace(&self) -> &str {
         &self.operator_namespace

@@ -72,9 +72,8 @@ impl Metrics {
         self.time.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
         let word = if result.is_ok() { "success" } else { "error" };
         self.total.get_or_create(&Reconciled { controller, result: word }).inc();
-        if result.is_err() {
-            self.errors.get_or_create(&labels).inc();
-        }
+        // Also where nothing has failed: a rate needs a zero to start from.
+        self.errors.get_or_create(&labels).inc_by(u64::from(result.is_err()));
         result
     }
 }

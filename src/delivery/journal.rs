@@ -287,8 +287,19 @@ struct Held {
     /// Inherited entries that are not settled.
     unsettled: BTreeSet<String>,
     waiting: Vec<oneshot::Sender<Result<Term, Denied>>>,
+    /// Somebody deleted the journal, and it is not written anew yet.
+    is_absent: bool,
     last_write: Instant,
     last_work: Instant,
+}
+
+/// What became of a write.
+enum Fate {
+    Stored,
+    /// It is not: the journal has been deleted.
+    Absent,
+    /// It is not, and the journal is no longer ours.
+    Lost,
 }
 
 /// Claims that the next write stores, with those who wait for them.
@@ -399,19 +410,23 @@ impl Task {
         let has_work =
             !held.holding.entries().is_empty() || held.last_work.elapsed() < journal::RELEASE_AFTER;
         let renew = held.last_write.elapsed() >= journal::RENEW_EVERY && has_work;
-        if waiting.is_empty() && !(release || idle || renew) {
+        if waiting.is_empty() && !(release || idle || renew || held.is_absent) {
             return;
         }
         let last = waiting.is_empty() && (release || idle);
         let now = Timestamp::now();
         let written = if last { held.holding.release(now) } else { held.holding.next_write(now) };
         let sent = Instant::now();
-        if !self.store(written).await {
-            self.lose();
-            deny(waiting);
-            return;
+        match self.store(written).await {
+            Fate::Stored => {}
+            Fate::Absent if !last => return self.begin_anew(waiting),
+            Fate::Absent | Fate::Lost => {
+                self.lose();
+                return deny(waiting);
+            }
         }
         let Some(held) = &mut self.held else { return };
+        let was_absent = std::mem::take(&mut held.is_absent);
         held.last_write = sent;
         for Asked { id, is_new, reply } in waiting {
             // Who no longer waits has sent nothing under a new claim. An extended one still holds what was
@@ -422,21 +437,37 @@ impl Task {
         }
         if last {
             self.lose();
+        } else if was_absent {
+            self.answer_settled();
         }
     }
 
-    /// Stores a write, however often that has to be tried, until it is certain that it is stored (`true`)
-    /// or that the journal is no longer ours.
-    async fn store(&mut self, mut written: Journal) -> bool {
+    /// Somebody deleted the journal: it is written anew before anything else is claimed, and who has taken
+    /// something takes it again.
+    fn begin_anew(&mut self, waiting: Waiting) {
+        let Some(held) = &mut self.held else { return deny(waiting) };
+        tracing::warn!(journal = %self.handle.name, "journal deleted by somebody; writing it anew");
+        for asked in waiting.iter().filter(|asked| asked.is_new) {
+            held.holding.remove(&asked.id);
+        }
+        held.holding.anew();
+        self.terms += 1;
+        held.term = Term(self.terms);
+        held.is_absent = true;
+        deny(waiting);
+    }
+
+    /// Stores a write, however often that has to be tried, until it is certain what has become of it.
+    async fn store(&mut self, mut written: Journal) -> Fate {
         let mut backoff = Duration::from_millis(100);
         let name = self.handle.name.clone();
         loop {
-            let Some(held) = &mut self.held else { return false };
+            let Some(held) = &mut self.held else { return Fate::Lost };
             match self.cluster.put_journal(&name, held.resource_version.as_deref(), &written).await {
                 Ok(stored) => {
                     held.resource_version = Some(stored.resource_version);
                     held.holding.stored(written);
-                    return true;
+                    return Fate::Stored;
                 }
                 Err(Error::Refused(why)) => {
                     tracing::error!(journal = %name, why, "journal cannot be written");
@@ -450,9 +481,11 @@ impl Task {
                     match standing {
                         Standing::Stored => {
                             held.holding.stored(written);
-                            return true;
+                            return Fate::Stored;
                         }
-                        Standing::Lost => return false,
+                        Standing::Lost => return Fate::Lost,
+                        // Unless it is this very write that is to bring it back.
+                        Standing::Absent if !held.is_absent => return Fate::Absent,
                         Standing::Behind | Standing::Absent => {}
                     }
                 }
@@ -524,6 +557,7 @@ impl Task {
             resource_version: Some(stored.resource_version),
             unsettled,
             waiting: Vec::new(),
+            is_absent: false,
             last_write: sent,
             last_work: sent,
         })
@@ -531,7 +565,7 @@ impl Task {
 
     fn answer_settled(&mut self) {
         let Some(held) = &mut self.held else { return };
-        if held.unsettled.is_empty() {
+        if held.unsettled.is_empty() && !held.is_absent {
             let name = &self.handle.name;
             lock(&self.in_doubt).retain(|_, journal| journal != name);
             for reply in held.waiting.drain(..) {

@@ -120,7 +120,8 @@ pub enum Standing {
     Stored,
     /// It is not, but the journal is still ours: write again over what was read.
     Behind,
-    /// The journal is gone: write it anew.
+    /// The journal is gone, and with it the knowledge of who had it since: what is in flight is written anew,
+    /// but under a new term, see [`Holding::anew`].
     Absent,
     /// Somebody else has it, or had it since: nothing more may be sent under our term.
     Lost,
@@ -205,6 +206,13 @@ impl Holding {
     /// The last write of a term: nobody holds the journal any more. What is in flight stays.
     pub fn release(&self, now: Timestamp) -> Journal {
         Journal { holder: None, ..self.next_write(now) }
+    }
+
+    /// The journal was deleted: what the next write begins is a new term, with what is in flight. What was
+    /// taken and not claimed under the old one must be forgotten, for another process may have held the journal,
+    /// sent just that, and have been deleted with it.
+    pub fn anew(&mut self) {
+        self.stored.epoch += 1;
     }
 
     /// Takes note that a write is stored.

@@ -94,7 +94,11 @@ pub async fn operate(
 async fn reach(cluster: &Cluster, manage_crds: bool) {
     let mut backoff = Duration::from_millis(250);
     loop {
-        let reached = if manage_crds { cluster.upgrade_crds().await } else { Ok(Vec::new()) };
+        let reached = if manage_crds {
+            cluster.upgrade_crds().await
+        } else {
+            cluster.answers().await.map(|()| Vec::new())
+        };
         match reached {
             Ok(upgraded) => {
                 for name in upgraded {

@@ -4,10 +4,12 @@
 mod architecture;
 mod canary;
 mod cluster;
+mod crash;
 mod docs;
 mod first_mail;
 mod generated;
 mod install;
+mod leadership;
 mod notifications;
 mod objects;
 mod operator;

@@ -27,6 +27,8 @@ pub(super) struct Held {
     pub unsettled: BTreeSet<String>,
     /// Claims that the next write stores: Notification and claim.
     pub asked: Vec<(usize, String)>,
+    /// Somebody deleted the journal, and it is not written anew yet.
+    pub is_absent: bool,
     pub writing: Option<Writing>,
 }
 
@@ -87,5 +89,22 @@ impl Process {
         for hand in self.hands.values_mut().filter(|hand| hand.at == At::Asked) {
             hand.at = At::Over;
         }
+    }
+
+    /// The journal was deleted: a new term, in which what was asked for under the old one does not count.
+    pub fn begin_anew(&mut self, waiting: &[(usize, String)]) {
+        let held = self.held.as_mut().unwrap();
+        for (n, id) in waiting {
+            let hand = self.hands.get_mut(n).unwrap();
+            if hand.claim.is_none() {
+                held.holding.remove(id);
+            }
+            hand.at = At::Over;
+        }
+        held.holding.anew();
+        self.terms += 1;
+        held.term = self.terms;
+        held.is_absent = true;
+        held.writing = None;
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::object::Uid;
 use crate::domain::outcome::{Outcome, Verdict};
 use crate::domain::status::notification::{Attempt, attempted};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -176,11 +176,15 @@ impl World {
                 Some(Held { writing: Some(_), .. }) => all.push(Action::Land(p, Fate::Answered)),
                 Some(held) => {
                     // A renewal matters only to who has lost the journal and does not know.
-                    if held.holding.changed() || !held.asked.is_empty() || held.seen == Seen::Stale {
+                    if held.holding.changed()
+                        || !held.asked.is_empty()
+                        || held.is_absent
+                        || held.seen == Seen::Stale
+                    {
                         all.push(Action::Write(p));
                     }
                     let open = |n: &usize| !process.hands.contains_key(n) && !self.open(*n).is_empty();
-                    if held.unsettled.is_empty() {
+                    if held.unsettled.is_empty() && !held.is_absent {
                         all.extend((0..self.notifications.len()).filter(open).map(|n| Action::Take(p, n)));
                     }
                     let unjudged = held.unsettled.iter().filter(|id| !process.settling.contains_key(*id));
@@ -272,8 +276,9 @@ impl World {
 
     fn state(&self, n: usize, recipient: usize) -> RecipientState {
         let recipients = self.notifications[n].status.iter().flat_map(|status| &status.recipients);
-        let found = recipients.filter(|found| found.address == address(recipient)).map(|found| found.state);
-        found.last().unwrap_or_default()
+        let mut found =
+            recipients.filter(|found| found.address == address(recipient)).map(|found| found.state);
+        found.next().unwrap_or_default()
     }
 
     /// A compare-and-swap of the stored journal. Whoever knew the old version is behind from now on.
@@ -402,6 +407,7 @@ impl World {
             term: process.terms,
             seen: Seen::Current,
             asked: Vec::new(),
+            is_absent: false,
             writing: None,
         });
     }
@@ -478,10 +484,12 @@ impl World {
         held.seen = if self.journal.is_some() { Seen::Current } else { Seen::Absent };
         match standing(self.journal.as_ref(), &writing.journal) {
             Standing::Stored => return self.stored(p, writing),
-            Standing::Behind | Standing::Absent => {
-                held.writing = Some(Writing { unsure: false, ..writing });
+            Standing::Behind => held.writing = Some(Writing { unsure: false, ..writing }),
+            Standing::Absent if held.is_absent => held.writing = Some(Writing { unsure: false, ..writing }),
+            Standing::Absent if writing.journal.holder.is_some() => {
+                self.processes[p].begin_anew(&writing.waiting);
             }
-            Standing::Lost => self.processes[p].lose(),
+            Standing::Absent | Standing::Lost => self.processes[p].lose(),
         }
         Ok(())
     }
@@ -491,6 +499,7 @@ impl World {
         let process = &mut self.processes[p];
         let held = process.held.as_mut().unwrap();
         held.seen = Seen::Current;
+        held.is_absent = false;
         held.writing = None;
         let last = writing.journal.holder.is_none();
         held.holding.stored(writing.journal);
@@ -568,14 +577,9 @@ impl World {
         self.processes[1] = Process { life: self.processes[1].life + 1, ..Process::default() };
         self.late = None;
         for _ in 0..10_000 {
-            let work: BTreeMap<usize, Action> = self
-                .work()
-                .into_iter()
-                .filter(|action| !matches!(action, Action::Acquire { process: 1, .. }))
-                .enumerate()
-                .collect();
-            let Some(action) = work.values().next() else { return };
-            self.apply(action).unwrap();
+            let is_its_own = |action: &Action| !matches!(action, Action::Acquire { process: 1, .. });
+            let Some(action) = self.work().into_iter().find(is_its_own) else { return };
+            self.apply(&action).unwrap();
         }
     }
 

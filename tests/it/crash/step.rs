@@ -1,0 +1,96 @@
+//! The steps of a delivery that something is held at, each at a server of its own so that one operator can
+//! be at all of them at once.
+
+use crate::crash::{Scene, says_twice};
+use crate::objects::condition;
+use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
+
+/// Each step with what a new operator, which knows only what is stored, makes of it.
+pub const STEPS: [(&str, Step, Known); 4] = [
+    ("before-claim", Step::Rcpt, Known { claimed: false, whole: false, taken: false }),
+    ("before-data", Step::Data, Known { claimed: true, whole: false, taken: false }),
+    ("in-the-body", Step::Body, Known { claimed: true, whole: true, taken: false }),
+    ("before-answer", Step::Dot, Known { claimed: true, whole: true, taken: true }),
+];
+
+/// What is true of a message that is held.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// The journal names it.
+    pub claimed: bool,
+    /// All of it is on its way: the server takes it once it reads on.
+    pub whole: bool,
+    /// The server has it.
+    pub taken: bool,
+}
+
+/// A Notification held at a step.
+pub struct Held {
+    /// Its name and that of its server.
+    pub name: String,
+    pub policy: &'static str,
+    pub known: Known,
+    pub smtp: ScriptedSmtp,
+    step: Step,
+}
+
+/// Its recipient.
+pub const TO: &str = "ada@corp.example";
+
+/// Brings a Notification for each step and policy to where it is held. An operator has to be at work.
+pub async fn hold_everywhere(scene: &Scene) -> Vec<Held> {
+    let mut all = Vec::new();
+    for policy in ["Resend", "Hold"] {
+        for (name, step, known) in STEPS {
+            let smtp = ScriptedSmtp::builder().hold(step).start().await;
+            let name = format!("{name}-{}", policy.to_lowercase());
+            scene.server(&name, smtp.address()).await;
+            scene.notify(&name, &name, &[TO], policy).await;
+            all.push(Held { name, policy, known, smtp, step });
+        }
+    }
+    for held in &all {
+        held.smtp.reached(held.step).await;
+    }
+    all
+}
+
+impl Held {
+    /// Lets it go on, and everything after it.
+    pub fn release(&self) {
+        self.smtp.release(self.step);
+    }
+
+    /// The sender is dead. What the server has not read whole it never takes.
+    pub fn abandon(&self) {
+        if !self.known.taken {
+            self.smtp.cut(self.step);
+        }
+        self.release();
+    }
+
+    /// What a new operator has to make of it after a crash: sent once where nothing was claimed, and where it
+    /// is in doubt what the policy says. Nothing is ever lost, nothing is sent twice unless the status says so.
+    pub async fn is_settled_after_a_crash(&self, scene: &Scene) {
+        let Self { name, policy, known, smtp, .. } = self;
+        if known.claimed && *policy == "Hold" {
+            let found = scene.until_phase(name, "InDoubt").await;
+            let ready = condition(&found, "Ready");
+            assert_eq!(ready["reason"], "AnswerLost", "{name}: {ready}");
+            let message = ready["message"].as_str().unwrap();
+            assert!(message.contains("mail-operator.dev/resolve=sent"), "{name}: {message}");
+            assert_eq!(smtp.copies_for(TO), usize::from(known.taken), "{name}");
+        } else {
+            let found = scene.until_phase(name, "Sent").await;
+            assert_eq!(smtp.copies_for(TO), 1 + usize::from(known.taken), "{name}");
+            assert_eq!(says_twice(&found, TO), known.claimed, "{name}: {:#}", found["status"]);
+        }
+    }
+
+    /// It went out once, and the status has no doubts.
+    pub async fn is_sent_once(&self, scene: &Scene) {
+        let found = scene.until_phase(&self.name, "Sent").await;
+        assert_eq!(self.smtp.copies_for(TO), 1, "{}", self.name);
+        assert!(!says_twice(&found, TO), "{}: {:#}", self.name, found["status"]);
+    }
+}
