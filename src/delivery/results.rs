@@ -39,8 +39,10 @@ impl Delivery {
         let started = std::time::Instant::now();
         let mut backoff = Duration::from_millis(100);
         let jitter = rand::random::<f64>();
+        let mut uncertain = false;
         loop {
-            if is_recorded(&notification, &outcomes) {
+            // Asked only then: a second attempt within one second looks like the first.
+            if uncertain && is_recorded(&notification, &outcomes) {
                 return notification.status;
             }
             let now = Timestamp::now();
@@ -71,6 +73,7 @@ impl Delivery {
                     tokio::time::sleep(Duration::from_secs(10)).await;
                 }
                 Err(error) => {
+                    uncertain = true;
                     tracing::debug!(notification = %key, %error, "status not stored; trying again");
                     tokio::time::sleep(backoff).await;
                     backoff = (backoff * 2).min(Duration::from_secs(5));
@@ -141,21 +144,26 @@ fn name(notification: &Notification) -> String {
 
 /// Whether a write whose answer was lost is stored after all.
 fn is_recorded(notification: &Notification, outcomes: &[Outcome]) -> bool {
-    let Some(status) = &notification.status else { return false };
-    !outcomes.is_empty()
-        && outcomes.iter().all(|outcome| {
-            status.recipients.iter().any(|recipient| {
-                let settled = match outcome.verdict {
-                    Verdict::Accepted => recipient.state == RecipientState::Accepted,
-                    Verdict::Refused | Verdict::Deferred | Verdict::InDoubt => true,
-                };
-                recipient.address == outcome.address
-                    && settled
-                    && recipient
-                        .time
-                        .as_ref()
-                        .is_some_and(|time| time.0.as_second() == outcome.time.as_second())
-                    && recipient.message_id == outcome.message_id
-            })
+    let recipients =
+        notification.status.as_ref().map(|status| status.recipients.as_slice()).unwrap_or_default();
+    let same = |outcome: &Outcome| {
+        recipients.iter().any(|recipient| {
+            let state = match outcome.verdict {
+                Verdict::Accepted => recipient.state == RecipientState::Accepted,
+                Verdict::Refused => recipient.state == RecipientState::Refused,
+                Verdict::InDoubt => recipient.state == RecipientState::InDoubt,
+                Verdict::Deferred => {
+                    matches!(recipient.state, RecipientState::Pending | RecipientState::InDoubt)
+                }
+            };
+            // Stored times have no fractions of a second.
+            let time =
+                recipient.time.as_ref().is_some_and(|time| time.0.as_second() == outcome.time.as_second());
+            recipient.address == outcome.address
+                && state
+                && time
+                && recipient.message_id == outcome.message_id
         })
+    };
+    !outcomes.is_empty() && outcomes.iter().all(same)
 }

@@ -6,15 +6,17 @@
 //! here depends on a clock. Small worlds are explored completely, larger ones at random.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod action;
 mod process;
 mod world;
 
 use crate::api::notification::OnInDoubt;
+use action::Action;
 use proptest::prelude::*;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
-use world::{Action, Rules, World};
+use world::{Rules, World};
 
 /// Explores every state that one Notification to one recipient can get into, breadth first. Returns how many
 /// there are, or the shortest way to a broken promise.
