@@ -22,6 +22,9 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 use waiting::Waiting;
 
+/// What is watched, in the words of `/readyz`.
+const WATCHES: [&str; 4] = ["namespaces", "mailserverconfigs", "messagetemplates", "notifications"];
+
 /// What all reconciles share.
 pub struct Context {
     pub(crate) delivery: Arc<Delivery>,
@@ -67,12 +70,15 @@ impl Context {
         Arc::new(Self { delivery, metrics, client, namespaces, waiting: Waiting::default(), pending })
     }
 
-    /// Runs all controllers until `term` is cancelled.
-    pub async fn run(self: Arc<Self>, term: CancellationToken) {
-        let all = ["namespaces", "mailserverconfigs", "messagetemplates", "notifications"];
-        for watch in all {
+    /// From now on the process is not ready before everything there is has been seen.
+    pub fn expect(&self) {
+        for watch in WATCHES {
             self.pending.add(watch);
         }
+    }
+
+    /// Runs all controllers until `term` is cancelled.
+    pub async fn run(self: Arc<Self>, term: CancellationToken) {
         // What was deleted between two terms of leadership was not seen to go.
         *self.delivery.catalog_mut() = Catalog::default();
         let _ = tokio::join!(
@@ -82,7 +88,11 @@ impl Context {
             term.run_until_cancelled(notification::run(self.clone())),
         );
         self.waiting.clear();
-        for watch in all {
+    }
+
+    /// A process that does not lead waits for nothing.
+    pub fn expect_nothing(&self) {
+        for watch in WATCHES {
             self.pending.done(watch);
         }
     }

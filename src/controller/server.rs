@@ -141,7 +141,7 @@ async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig
     let state = delivery.servers.state(key);
     let new = render(config, &server, &state, now);
     // (writes) Status, and an Event if `Ready` changed.
-    if config.status.as_ref() != Some(&new) {
+    if config.status.as_ref() != Some(&new) && !verdict_stands(config, &server, &state) {
         write(context, key, config, &new).await?;
     }
     let failing = state.verification.as_ref().is_none_or(|found| !found.succeeded());
@@ -153,6 +153,23 @@ async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig
         .min();
     let next = next.map_or(look, |next| next.duration_since(now).unsigned_abs().min(look));
     Ok(next.max(Duration::from_millis(50)))
+}
+
+/// Whether the verdict of an earlier process is the best there is: nothing was verified since the start, and the
+/// spec is still the one it speaks about. Taking it back to `Unknown` for a moment would be news of nothing.
+fn verdict_stands(
+    config: &MailServerConfig,
+    server: &Result<Arc<Server>, Arc<[Problem]>>,
+    state: &ServerState,
+) -> bool {
+    let Some(status) = &config.status else { return false };
+    let usable = server.as_ref().is_ok_and(|server| !server.suspended);
+    let known = conditions::find(&status.conditions, ConditionType::Ready)
+        .is_some_and(|ready| ready.status != "Unknown" && ready.reason != Reason::Suspended.as_str());
+    usable
+        && known
+        && state.verification.is_none()
+        && status.observed_generation == config.metadata.generation
 }
 
 fn is_due(state: &ServerState, server: &Server, fingerprint: Option<&str>, now: Timestamp) -> bool {

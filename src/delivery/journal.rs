@@ -135,11 +135,12 @@ impl Journals {
         self.read_all().await.map(drop)
     }
 
-    /// Looks at all journals and begins to take over those that hold something, whatever account they are
-    /// for; Notifications named in them are not sent before that is settled.
+    /// Looks at all journals and begins to take over those that hold something or are held, whatever account
+    /// they are for: their holder may be paused just before a claim, and the config may lead to another account
+    /// by now. Notifications named in them are not sent before that is settled.
     pub async fn adopt(&self, term: &CancellationToken) -> Result<(), Error> {
         for (name, stored) in self.read_all().await? {
-            if stored.journal.entries.is_empty() {
+            if stored.journal.entries.is_empty() && stored.journal.holder.is_none() {
                 continue;
             }
             let ours = stored.journal.holder.as_deref() == Some(&*self.identity);

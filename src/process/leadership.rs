@@ -76,6 +76,7 @@ impl Leadership {
     /// One term: settle what journals hold, run the controllers, send; at its end finish what is under way.
     async fn lead(&self, term: &CancellationToken, drain: Duration) {
         tracing::info!("leading");
+        self.context.expect();
         self.admin.leads(true);
         term.run_until_cancelled(async {
             while let Err(error) = self.delivery.journals.adopt(term).await {
@@ -86,6 +87,7 @@ impl Leadership {
             self.context.clone().run(term.clone()).await;
         })
         .await;
+        self.context.expect_nothing();
         self.admin.leads(false);
         if self.delivery.drain(drain).await {
             tracing::info!("drained: every message under way is answered and stored");

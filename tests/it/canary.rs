@@ -2,7 +2,7 @@
 //! logins of each kind; afterwards its log, every status and Event of the namespace and its metrics are
 //! searched for what must not be there. Addresses, subjects and texts must not be in the log either.
 
-use crate::cluster::namespace;
+use crate::cluster::apart;
 use crate::objects::{SOON, soon};
 use mail_operator_testbed::certificates::CertificateAuthority;
 use mail_operator_testbed::dovecot::DovecotOptions;
@@ -24,7 +24,8 @@ const PRIVATE: [&str; 4] =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_secret_shows_anywhere() {
-    let plane = namespace("canary").await;
+    let plane = apart().await;
+    plane.kubectl(&["create", "namespace", "canary"]).await.unwrap().success().unwrap();
     let authority = CertificateAuthority::new("Canary CA").unwrap();
     let options = OidcOptions {
         client_secret: "canary-right-client-secret".into(),

@@ -18,6 +18,20 @@ pub async fn cluster() -> &'static ControlPlane {
         .await
 }
 
+static APART: OnceCell<ControlPlane> = OnceCell::const_new();
+
+/// A second control plane, for tests that start operators of their own which must be the only ones to act: on the first
+/// one the shared operator looks after every namespace.
+pub async fn apart() -> &'static ControlPlane {
+    APART
+        .get_or_init(async || {
+            let plane = ControlPlane::start().await.unwrap();
+            install_crds(&plane).await;
+            plane
+        })
+        .await
+}
+
 /// Applies `crds/` and waits until the API server serves the three kinds.
 pub async fn install_crds(plane: &ControlPlane) {
     plane.apply(&in_repository("crds")).await.unwrap();

@@ -1,7 +1,7 @@
 //! One replica leads, the others wait, ready; how leadership changes hands, how a process ends, and what it
 //! says of itself while it cannot work.
 
-use crate::cluster::cluster;
+use crate::cluster::apart;
 use crate::crash::{Scene, healthy};
 use crate::eventually;
 use mail_operator_testbed::Operator;
@@ -40,7 +40,7 @@ async fn handed_over(scene: &Scene, second: &Operator, since: Instant) -> (Durat
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_waits_leads_within_17_seconds_of_a_kill() {
-    let scene = Scene::new(cluster().await, "lead-kill").await;
+    let scene = Scene::new(apart().await, "lead-kill").await;
     let smtp = healthy().await;
     let (first, second) = pair(&scene, &smtp).await;
 
@@ -54,7 +54,7 @@ async fn a_replica_that_waits_leads_within_17_seconds_of_a_kill() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_waits_leads_within_2_seconds_of_a_termination() {
-    let scene = Scene::new(cluster().await, "lead-term").await;
+    let scene = Scene::new(apart().await, "lead-term").await;
     let smtp = healthy().await;
     let (first, second) = pair(&scene, &smtp).await;
 
@@ -69,7 +69,7 @@ async fn a_replica_that_waits_leads_within_2_seconds_of_a_termination() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_at_data_is_finished_and_stored_before_the_process_ends() {
-    let scene = Scene::new(cluster().await, "drain").await;
+    let scene = Scene::new(apart().await, "drain").await;
     let smtp = ScriptedSmtp::builder().hold(Step::Data).start().await;
     scene.server("default", smtp.address()).await;
     let operator = scene.operator(&[]);
@@ -96,7 +96,7 @@ async fn what_is_at_data_is_finished_and_stored_before_the_process_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_termination_ends_the_process_at_once() {
-    let scene = Scene::new(cluster().await, "abort").await;
+    let scene = Scene::new(apart().await, "abort").await;
     let smtp = ScriptedSmtp::builder().hold(Step::Data).start().await;
     scene.server("default", smtp.address()).await;
     let operator = scene.operator(&[]);
@@ -113,7 +113,7 @@ async fn a_second_termination_ends_the_process_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_lease_is_written_anew_by_who_leads() {
-    let scene = Scene::new(cluster().await, "lease").await;
+    let scene = Scene::new(apart().await, "lease").await;
     let smtp = healthy().await;
     scene.server("default", smtp.address()).await;
     let operator = scene.operator(&[]);
@@ -142,7 +142,7 @@ async fn a_deleted_lease_is_written_anew_by_who_leads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_api_server_it_lives_says_what_it_waits_for_and_gets_ready_by_itself() {
-    let scene = Scene::new(cluster().await, "no-api").await;
+    let scene = Scene::new(apart().await, "no-api").await;
     let smtp = healthy().await;
     scene.server("default", smtp.address()).await;
     let plane = scene.space.plane;
@@ -186,7 +186,7 @@ async fn without_api_server_it_lives_says_what_it_waits_for_and_gets_ready_by_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_have_the_usual_names() {
-    let scene = Scene::new(cluster().await, "metrics").await;
+    let scene = Scene::new(apart().await, "metrics").await;
     let smtp = healthy().await;
     scene.server("default", smtp.address()).await;
     let operator = scene.operator(&[]);

@@ -18,7 +18,10 @@ mod templates;
 
 use std::time::Duration;
 
-/// Waits until `holds`, looking often; fails with what was waited for.
+/// Waits until `holds`, looking often.
+///
+/// # Panics
+/// After `limit`, with what was waited for.
 pub async fn eventually(what: &str, limit: Duration, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = std::time::Instant::now() + limit;
     while !holds().await {

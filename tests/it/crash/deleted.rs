@@ -1,13 +1,13 @@
 //! Somebody deletes the journal while it is in use.
 
-use crate::cluster::cluster;
+use crate::cluster::apart;
 use crate::crash::{Scene, TAKEOVER};
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_journal_is_written_anew_before_anything_else_is_sent() {
-    let scene = Scene::new(cluster().await, "deleted").await;
+    let scene = Scene::new(apart().await, "deleted").await;
     let smtp = ScriptedSmtp::builder().hold(Step::Dot).start().await;
     scene.server("default", smtp.address()).await;
     let _operator = scene.operator(&[]);
@@ -33,7 +33,7 @@ async fn a_deleted_journal_is_written_anew_before_anything_else_is_sent() {
 /// living holder the time to write it anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_journal_does_not_fall_to_another_while_its_holder_lives() {
-    let scene = Scene::new(cluster().await, "deleted-two").await;
+    let scene = Scene::new(apart().await, "deleted-two").await;
     let smtp = ScriptedSmtp::builder().hold(Step::Dot).start().await;
     scene.server("default", smtp.address()).await;
     let _first = scene.operator(&["--leader-election", "false"]);

@@ -1,14 +1,14 @@
 //! The leader is frozen (SIGSTOP) at every step for longer than a takeover, another one takes over, and the
 //! first goes on where it was.
 
-use crate::cluster::cluster;
+use crate::cluster::apart;
 use crate::crash::step::{Held, TO, hold_everywhere};
 use crate::crash::{Scene, TAKEOVER, healthy, says_twice};
 use crate::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_wakes_up_after_a_takeover_sends_nothing_new() {
-    let scene = Scene::new(cluster().await, "frozen").await;
+    let scene = Scene::new(apart().await, "frozen").await;
     let first = scene.operator(&[]);
     let held = hold_everywhere(&scene).await;
     let second = scene.operator(&[]);

@@ -1,6 +1,6 @@
 //! kill -9 at every step of a delivery, and a new operator.
 
-use crate::cluster::cluster;
+use crate::cluster::apart;
 use crate::crash::step::{Held, hold_everywhere};
 use crate::crash::{Scene, healthy, says_twice};
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_step_nothing_is_lost_and_only_what_is_in_doubt_is_sent_again() {
-    let scene = Scene::new(cluster().await, "killed").await;
+    let scene = Scene::new(apart().await, "killed").await;
     let operator = scene.operator(&[]);
     let held = hold_everywhere(&scene).await;
 
@@ -31,7 +31,7 @@ async fn killed_at_any_step_nothing_is_lost_and_only_what_is_in_doubt_is_sent_ag
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_two_chunks_only_the_last_one_is_in_doubt() {
     const TO: [&str; 4] = ["r1@corp.example", "r2@corp.example", "r3@corp.example", "r4@corp.example"];
-    let scene = Scene::new(cluster().await, "chunks").await;
+    let scene = Scene::new(apart().await, "chunks").await;
     let operator = scene.operator(&[]);
     let mut servers = Vec::new();
     for policy in ["Resend", "Hold"] {

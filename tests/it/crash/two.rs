@@ -1,6 +1,6 @@
 //! Two operators at once without leader election: only the journal stands between them.
 
-use crate::cluster::cluster;
+use crate::cluster::apart;
 use crate::crash::{Scene, TAKEOVER};
 use crate::notifications::notification;
 use mail_operator_testbed::scripted_smtp::ScriptedSmtp;
@@ -9,7 +9,7 @@ use serde_json::json;
 #[tokio::test(flavor = "multi_thread")]
 async fn two_operators_without_leader_election_send_everything_once() {
     const COUNT: usize = 50;
-    let scene = Scene::new(cluster().await, "two").await;
+    let scene = Scene::new(apart().await, "two").await;
     let smtp = ScriptedSmtp::builder().start().await;
     scene.server("default", smtp.address()).await;
     let operators = [(); 2].map(|()| scene.operator(&["--leader-election", "false"]));

@@ -80,7 +80,7 @@ async fn no_more_connections_than_the_limit() {
 async fn no_more_messages_a_minute_than_the_limit() {
     let space = Space::new("sessions-pace").await;
     let smtp = ScriptedSmtp::builder().start().await;
-    space.put(&[server(smtp.address(), json!({ "limits": { "messagesPerMinute": 300 } }))]).await;
+    space.put(&[server(smtp.address(), json!({ "limits": { "messagesPerMinute": 120 } }))]).await;
     space.until_reason("mailserverconfigs", "default", "Ready", "Verified").await;
     space.put(&several(3)).await;
     let to = ["a@corp.example", "b@corp.example", "c@corp.example"];
@@ -88,8 +88,8 @@ async fn no_more_messages_a_minute_than_the_limit() {
     smtp.reached(Step::Dot).await;
     let first = Instant::now();
     smtp.reached_times(Step::Dot, 6).await;
-    // Five more at 200 ms each. The first may have been seen a little late.
-    assert!(first.elapsed() > Duration::from_millis(900), "{:?}", first.elapsed());
+    // Five more at half a second each. The first may have been seen late, on a busy machine.
+    assert!(first.elapsed() > Duration::from_millis(1500), "{:?}", first.elapsed());
     space.until_phase("long", "Sent").await;
     assert_eq!(smtp.ledger().len(), 6);
 }
