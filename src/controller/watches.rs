@@ -2,6 +2,7 @@
 //! reported as itself and hides no other, and several namespaces look like one stream.
 
 use crate::domain::object::{ObjectKey, Uid};
+use crate::domain::outbox::shrink;
 use futures::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
@@ -133,6 +134,7 @@ impl Known {
             Event::Delete(object) => {
                 let Some((key, uid)) = identity(&object) else { return Vec::new() };
                 self.keys.remove(&key);
+                shrink(&mut self.keys);
                 vec![Seen::Gone(key, uid)]
             }
         }

@@ -265,7 +265,11 @@ fn explain_refusal(mut failure: StageFailure, login: &OAuth2Login, token: &Token
 
 fn expiries(server: &Server, credentials: &Credentials, found: &mut Verification) {
     let named = server.login.secret().map(|secret| format!("the credential in Secret {}", secret.name));
-    found.expires = credentials.expires_at.zip(named);
+    match credentials.expires_at.clone() {
+        Some(Ok(ends)) => found.expires = named.map(|named| (ends, named)),
+        Some(Err(unreadable)) => found.expiry_unreadable = Some(unreadable),
+        None => {}
+    }
     let certificate =
         credentials.client_certificate.as_ref().and_then(|(chain, _)| tls::not_after(chain.as_bytes()));
     if let (Some(ends), Some(secret)) = (certificate, &server.tls.client_certificate)

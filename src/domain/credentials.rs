@@ -55,8 +55,8 @@ pub struct Credentials {
     pub client_certificate: Option<(String, Secret)>,
     /// Private CA of the token endpoint.
     pub token_ca_pem: Option<String>,
-    /// When the credential ends, where the Secret says so.
-    pub expires_at: Option<Timestamp>,
+    /// When the credential ends, where the Secret says so; or what is wrong with what it says.
+    pub expires_at: Option<Result<Timestamp, String>>,
 }
 
 impl Fetched {
@@ -96,7 +96,7 @@ pub fn resolve(server: &Server, fetched: &Fetched, binding: Binding) -> Result<C
     permitted.map_err(|refusal| StageFailure::until_changed(refusal.reason, refusal.message))?;
     credentials.secret = Some(text(&reference.name, &reference.key, namespace, stored)?);
     credentials.secret_version = (stored.uid.clone(), stored.resource_version.clone());
-    credentials.expires_at = expiry(&reference.name, stored)?;
+    credentials.expires_at = expiry(&reference.name, stored);
     credentials.allow_plaintext =
         stored.annotations.get(ALLOW_PLAINTEXT).is_some_and(|value| value == "true");
     if server.tls.mode == TlsMode::Disabled && !credentials.allow_plaintext {
@@ -201,19 +201,16 @@ fn key_pair(server: &Server, name: &str, stored: Option<&Stored>) -> Result<(Str
     Ok((part("tls.crt")?.to_owned(), Secret::new(part("tls.key")?)))
 }
 
-/// Reads the annotation that says when a credential ends: a time, or a date.
-fn expiry(name: &str, stored: &Stored) -> Result<Option<Timestamp>, StageFailure> {
-    let Some(text) = stored.annotations.get(EXPIRES_AT) else { return Ok(None) };
-    let time = text.trim().parse::<Timestamp>().ok().or_else(|| {
-        let date: jiff::civil::Date = text.trim().parse().ok()?;
+/// Reads the annotation that says when a credential ends: a time, or a date. It is a reminder: one that cannot
+/// be read is told, and stops no mail.
+fn expiry(name: &str, stored: &Stored) -> Option<Result<Timestamp, String>> {
+    let text = stored.annotations.get(EXPIRES_AT)?.trim();
+    let time = text.parse::<Timestamp>().ok().or_else(|| {
+        let date: jiff::civil::Date = text.parse().ok()?;
         Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     });
-    time.map(Some).ok_or_else(|| {
-        StageFailure::until_changed(
-            Reason::InvalidSpec,
-            format!("annotation {EXPIRES_AT} of Secret {name} must be a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z"),
-        )
-    })
+    let format = "must be a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z";
+    Some(time.ok_or_else(|| format!("annotation {EXPIRES_AT} of Secret {name} {format}")))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 use crate::domain::object::{ObjectKey, Uid};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// A waiting Notification.
@@ -110,7 +111,10 @@ impl Outbox {
     pub fn done(&mut self, uid: &Uid, next_due: Option<Timestamp>) -> bool {
         let Some(slot) = self.items.remove(uid) else { return false };
         let item = match (slot.after, next_due) {
-            (Some(After::Forget), _) | (None, None) => return false,
+            (Some(After::Forget), _) | (None, None) => {
+                shrink(&mut self.items);
+                return false;
+            }
             (Some(After::Requeue(item)), None) => item,
             (Some(After::Requeue(item)), Some(due)) => Item { due: due.max(item.due), ..item },
             (None, Some(due)) => Item { due, ..slot.item },
@@ -205,6 +209,7 @@ impl Outbox {
 
     fn forget_waiting(&mut self, uid: &Uid) {
         let Some(Slot { item, .. }) = self.items.remove(uid) else { return };
+        shrink(&mut self.items);
         self.expiries.remove(&(item.expires, uid.clone()));
         let Some(lane) = self.lanes.get_mut(&item.lane) else { return };
         if let Some(queue) = lane.queues.get_mut(&item.key.namespace) {
@@ -217,6 +222,14 @@ impl Outbox {
         if lane.queues.is_empty() {
             self.lanes.remove(&item.lane);
         }
+    }
+}
+
+/// Gives the room of a past rush back: a map keeps what it once needed, and an operator lives for months.
+pub fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    const WORTHWHILE: usize = 1024;
+    if map.capacity() > WORTHWHILE && map.len() < map.capacity() / 8 {
+        map.shrink_to(map.len() * 2);
     }
 }
 

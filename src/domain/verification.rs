@@ -38,6 +38,8 @@ pub struct Verification {
     pub token: Option<TokenFacts>,
     /// When a credential ends, and which.
     pub expires: Option<(Timestamp, String)>,
+    /// What is wrong with the annotation that says when a credential ends.
+    pub expiry_unreadable: Option<String>,
 }
 
 /// Why a stage failed, and what can be done.
@@ -104,6 +106,7 @@ impl Verification {
             tls: None,
             token: None,
             expires: None,
+            expiry_unreadable: None,
         }
     }
 

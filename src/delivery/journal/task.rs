@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// While the outcomes of earlier claims are being stored, a claim waits for company: so long for each of them,
 /// which is less than the API server needs for it, so that nothing is lost by it and sessions share their
 /// writes. On an idle system it waits for nobody.
-const COMPANY: Duration = Duration::from_millis(1);
+const COMPANY: Duration = Duration::from_micros(1_300);
 /// Longest wait for company.
 const MOST_COMPANY: Duration = Duration::from_millis(25);
 

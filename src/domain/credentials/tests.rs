@@ -226,10 +226,12 @@ fn when_a_credential_ends_is_a_date_or_a_time() {
         ("2027-01-31T12:00:00+01:00", "2027-01-31T11:00:00Z"),
     ] {
         let found = resolve(&server(&json!({})), &with(text), Binding::Required).unwrap();
-        assert_eq!(found.expires_at, Some(time.parse().unwrap()), "{text}");
+        assert_eq!(found.expires_at, Some(Ok(time.parse().unwrap())), "{text}");
     }
     for text in ["", "soon", "31.01.2027", "2027-13-01"] {
-        let (_, message) = refusal(&server(&json!({})), &with(text));
+        // A reminder that cannot be read is no reason to send nothing.
+        let found = resolve(&server(&json!({})), &with(text), Binding::Required).unwrap();
+        let message = found.expires_at.unwrap().unwrap_err();
         assert!(message.contains("must be a date such as 2027-01-31"), "{text}: {message}");
     }
 }

@@ -167,6 +167,8 @@ fn warnings(
             let message = format!("{what} ends on {day}: replace it before");
             conditions.set(ConditionType::CredentialExpiring, State::True, Reason::ExpiresSoon, message);
         }
+    } else if let Some(unreadable) = verification.and_then(|found| found.expiry_unreadable.as_ref()) {
+        conditions.set(ConditionType::CredentialExpiring, State::Unknown, Reason::InvalidSpec, unreadable);
     }
     if let Login::Password { .. } = server.login {
         if exchange_online::is_exchange_online_host(&server.host) {
