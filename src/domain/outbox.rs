@@ -8,7 +8,7 @@
 use crate::domain::object::{ObjectKey, Uid};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 /// A waiting Notification.
@@ -226,7 +226,7 @@ impl Outbox {
 }
 
 /// Gives the room of a past rush back: a map keeps what it once needed, and an operator lives for months.
-pub fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+pub fn shrink<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) {
     const WORTHWHILE: usize = 1024;
     if map.capacity() > WORTHWHILE && map.len() < map.capacity() / 8 {
         map.shrink_to(map.len() * 2);
