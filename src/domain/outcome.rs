@@ -103,6 +103,21 @@ impl Outcome {
         }
     }
 
+    /// A person says that it was sent.
+    pub fn resolved(address: &str, time: Timestamp) -> Self {
+        Self {
+            address: address.into(),
+            verdict: Verdict::Accepted,
+            message_id: None,
+            code: None,
+            enhanced_code: None,
+            reason: Some(Reason::ResolvedAsSent.as_str().into()),
+            message: Some("marked as sent by a person".into()),
+            time,
+            resent: false,
+        }
+    }
+
     /// The answer was lost; `why` says how.
     pub fn in_doubt(address: &str, message_id: Option<&str>, why: &str, time: Timestamp) -> Self {
         Self {

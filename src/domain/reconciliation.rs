@@ -86,8 +86,8 @@ pub fn examine<'a>(
         let new = match resolution(notification) {
             Some(Resolution::Sent(word)) => status::resolved_as_sent(notification, word, now),
             Some(Resolution::Resend(word)) => status::resolved_as_resend(notification, word, now),
+            _ if is_restored(notification) => status::obstructed(notification, &restored(), now),
             Some(Resolution::Unknown(word)) => status::unresolved(notification, word, now),
-            None if is_restored(notification) => status::obstructed(notification, &restored(), now),
             None => return Err(Box::new(Decision { report: None, next: wait })),
         };
         return Err(Box::new(report(notification, new, wait)));

@@ -154,6 +154,34 @@ fn a_word_of_a_person_is_obeyed_once() {
 }
 
 #[test]
+fn a_word_that_is_not_understood_is_answered_once() {
+    let condition = |type_: &str, status: &str| {
+        json!({
+            "type": type_, "status": status, "reason": "AnswerLost", "message": "lost",
+            "lastTransitionTime": "2026-11-24T08:00:00Z"
+        })
+    };
+    let with = |status: Value| {
+        json!({
+            "metadata": { "annotations": { names::RESOLVE: "maybe" } },
+            "spec": { "delivery": { "onInDoubt": "Hold" } },
+            "status": status
+        })
+    };
+    let doubtful = json!({
+        "phase": "InDoubt", "attempts": 1,
+        "conditions": [condition("Ready", "False"), condition("Sent", "False"), condition("Stalled", "True")],
+        "recipients": [{ "address": "ada@corp.example", "state": "InDoubt" }]
+    });
+    let first = decided(with(doubtful), 1);
+    let (phase, reason, message) = reported(&first).unwrap();
+    assert_eq!((phase, reason), (Phase::InDoubt, "AnswerLost"));
+    assert!(message.contains("must be sent or resend") && message.contains("maybe"), "{message}");
+    let status = serde_json::to_value(first.report.unwrap()).unwrap();
+    assert_eq!(decided(with(status), 1).report, None, "said once");
+}
+
+#[test]
 fn what_a_backup_brought_back_is_held_until_somebody_decides() {
     let restored = |more: Value| {
         let mut sample = json!({ "metadata": { "labels": { "velero.io/restore-name": "monday" } } });

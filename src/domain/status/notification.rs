@@ -1,7 +1,7 @@
 //! The status of a Notification, for each thing that can happen to it.
 
 use crate::api::notification::Notification;
-use crate::api::status::{NotificationStatus, Phase, ServerUsed, TemplateUsed};
+use crate::api::status::{NotificationStatus, Phase, RecipientState, ServerUsed, Summary, TemplateUsed};
 use crate::api::{ConditionType, Reason};
 use crate::domain::ledger;
 use crate::domain::object::ObjectKey;
@@ -67,39 +67,14 @@ pub fn expired(notification: &Notification, now: Timestamp) -> NotificationStatu
 
 /// A person said that what is in doubt, or was restored from a backup, has been sent.
 pub fn resolved_as_sent(notification: &Notification, word: &str, now: Timestamp) -> NotificationStatus {
-    use crate::api::status::RecipientState::{Accepted, InDoubt, Pending, Refused};
     let mut status = notification.status.clone().unwrap_or_default();
+    // Of one that a backup tool restored nothing is known: then it is about all.
     let restored = status.recipients.is_empty();
-    let mut recipients = ledger::record(notification, &[]);
-    if restored {
-        recipients = notification
-            .spec
-            .to
-            .iter()
-            .map(|to| crate::api::status::RecipientStatus {
-                address: to.address.clone(),
-                state: InDoubt,
-                message_id: None,
-                code: None,
-                enhanced_code: None,
-                reason: None,
-                message: None,
-                time: None,
-            })
-            .collect();
-    }
-    for recipient in &mut recipients {
-        match recipient.state {
-            InDoubt => {
-                recipient.state = Accepted;
-                recipient.reason = Some(Reason::ResolvedAsSent.as_str().into());
-                recipient.message = Some("marked as sent by a person".into());
-                recipient.time = Some(Time(now));
-            }
-            Accepted | Pending | Refused => {}
-        }
-    }
-    status.recipients = recipients;
+    let meant = |address: &str| restored || ledger::was_in_doubt(notification.status.as_ref(), address);
+    let addresses = notification.spec.to.iter().map(|to| to.address.as_str());
+    let outcomes: Vec<_> =
+        addresses.filter(|address| meant(address)).map(|address| Outcome::resolved(address, now)).collect();
+    status.recipients = ledger::record(notification, &outcomes);
     status.last_handled_resolve = Some(word.into());
     let expired = ledger::window(notification, now).until <= now;
     concluded(notification, status, expired, now)
@@ -107,10 +82,11 @@ pub fn resolved_as_sent(notification: &Notification, word: &str, now: Timestamp)
 
 /// A person said that what is in doubt, or was restored from a backup, is to be sent again.
 pub fn resolved_as_resend(notification: &Notification, word: &str, now: Timestamp) -> NotificationStatus {
-    use crate::api::status::RecipientState::{InDoubt, Pending};
     let mut status = notification.status.clone().unwrap_or_default();
-    for recipient in status.recipients.iter_mut().filter(|recipient| recipient.state == InDoubt) {
-        recipient.state = Pending;
+    for recipient in
+        status.recipients.iter_mut().filter(|recipient| recipient.state == RecipientState::InDoubt)
+    {
+        recipient.state = RecipientState::Pending;
         recipient.message = Some("to be sent again, as a person decided".into());
     }
     status.last_handled_resolve = Some(word.into());
@@ -218,7 +194,7 @@ fn concluded(
 fn conclude_conditions(
     conditions: &mut Conditions<'_>,
     status: &NotificationStatus,
-    summary: &crate::api::status::Summary,
+    summary: &Summary,
     reason: Reason,
     message: &str,
 ) {
@@ -254,13 +230,9 @@ fn conclude_conditions(
 }
 
 /// The reason and the sentence for `Ready` and `Sent`.
-fn explain(
-    status: &NotificationStatus,
-    summary: &crate::api::status::Summary,
-    phase: Phase,
-) -> (Reason, String) {
-    use crate::api::status::RecipientState::{Pending, Refused};
-    let crate::api::status::Summary { total, accepted, refused, pending, in_doubt } = *summary;
+fn explain(status: &NotificationStatus, summary: &Summary, phase: Phase) -> (Reason, String) {
+    use RecipientState::{Pending, Refused};
+    let Summary { total, accepted, refused, pending, in_doubt } = *summary;
     let first = |state| {
         let found = status
             .recipients
