@@ -101,11 +101,17 @@ async fn judge(
             AssertUnwindSafe(async { decide(notification, &delivery.catalog(), default, Timestamp::now()) });
         decision.catch_unwind().await
     };
-    let Ok(decision) = context.metrics.timed("notification", deciding).await else {
-        return quarantine(context, key, notification);
-    };
-    let Decision { report, next } = decision;
     let uid = Uid::of(notification)?;
+    if context.delivery.is_quarantined(&uid) {
+        return quarantine(context, &uid, notification);
+    }
+    let Ok(Decision { report, next }) = context.metrics.timed("notification", deciding).await else {
+        if context.delivery.crashed(&uid) {
+            return quarantine(context, &uid, notification);
+        }
+        context.delivery.reviews.push(key.clone());
+        return None;
+    };
     match next {
         Next::Queue(item) => {
             context.waiting.remove(key);
@@ -159,14 +165,9 @@ async fn write(context: &Context, key: &ObjectKey, notification: &Notification, 
     }
 }
 
-/// Judging it crashed: after the third time it is left alone, and says so.
-fn quarantine(context: &Context, key: &ObjectKey, notification: &Notification) -> Option<NotificationStatus> {
-    let uid = Uid::of(notification)?;
-    context.delivery.outbox().remove(&uid);
-    if !context.delivery.crashed(&uid) {
-        context.delivery.reviews.push(key.clone());
-        return None;
-    }
+/// Judging or sending it crashed too often: it is left alone, and says so.
+fn quarantine(context: &Context, uid: &Uid, notification: &Notification) -> Option<NotificationStatus> {
+    context.delivery.outbox().remove(uid);
     let message = "handling this object crashed three times; it is left alone until the operator is restarted. Please report it";
     let old = notification.status.clone().unwrap_or_default();
     let mut conditions = Conditions::new(&old.conditions, notification.metadata.generation, Timestamp::now());

@@ -87,6 +87,9 @@ impl Settings {
 /// are usually written at once keep the writers busy, and each stands in a journal, whose every write carries them all.
 const RESULTS_UNDER_WAY: usize = 48;
 
+/// So many crashes of one object, and it is left alone.
+const CRASHES: u32 = 3;
+
 /// Everything that delivering mail shares.
 pub struct Delivery {
     pub(crate) cluster: Cluster,
@@ -181,6 +184,16 @@ impl Delivery {
         self.unfinished.reopen();
         self.journals.release(Duration::from_secs(5)).await;
         stored
+    }
+
+    /// Counts a crash while one object was handled; whether that makes enough.
+    pub fn crashed(&self, uid: &Uid) -> bool {
+        *lock(&self.crashes).entry(uid.clone()).and_modify(|count| *count += 1).or_insert(1) >= CRASHES
+    }
+
+    /// Whether handling an object has crashed so often that it is left alone.
+    pub fn is_quarantined(&self, uid: &Uid) -> bool {
+        lock(&self.crashes).get(uid).is_some_and(|count| *count >= CRASHES)
     }
 
     /// A wait between attempts, as long as the settings want it.

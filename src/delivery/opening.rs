@@ -200,14 +200,6 @@ impl Delivery {
             }
         }
     }
-
-    /// Counts crashes of one object; three are enough.
-    pub fn crashed(&self, uid: &crate::domain::object::Uid) -> bool {
-        let mut crashes = lock(&self.crashes);
-        let count = crashes.entry(uid.clone()).or_default();
-        *count += 1;
-        *count >= 3
-    }
 }
 
 /// Notes a failed stage.

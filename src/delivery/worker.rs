@@ -164,6 +164,10 @@ impl Delivery {
             back(PAUSE);
             return Flow::Stop;
         };
+        if self.is_quarantined(&item.uid) {
+            self.outbox().done(&item.uid, None);
+            return Flow::Continue;
+        }
         if self.journals.is_in_doubt(&item.uid) {
             back(PAUSE);
             return Flow::Continue;
@@ -203,7 +207,10 @@ impl Delivery {
         let sending = AssertUnwindSafe(self.send(&mut run, &prepared, &mut means)).catch_unwind().await;
         let flow = sending.unwrap_or_else(|_| {
             crashed(&mut run);
-            self.crashed(&item.uid);
+            if self.crashed(&item.uid) {
+                // Its controller tells it.
+                self.reviews.push(item.key.clone());
+            }
             Flow::Reopen
         });
         self.finish(desk, run, &prepared, matches!(flow, Flow::Continue));
