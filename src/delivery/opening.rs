@@ -5,7 +5,7 @@ use crate::api::mail_server_config::{
     CertificateFacts, ServerFacts, TlsFacts, TlsMode, TlsVersion, TokenFacts, TokenMechanism,
 };
 use crate::api::{ConditionType, Reason};
-use crate::delivery::{Delivery, lock};
+use crate::delivery::Delivery;
 use crate::domain::credentials::{self, Credentials};
 use crate::domain::failure::Phase;
 use crate::domain::server::{Login, OAuth2Login, Server};
