@@ -3,6 +3,7 @@
 //! says that it was in doubt.
 
 mod api_server;
+mod chunks;
 mod deleted;
 mod frozen;
 mod killed;
