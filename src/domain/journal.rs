@@ -141,13 +141,16 @@ pub fn standing(stored: Option<&Journal>, written: &Journal) -> Standing {
 pub struct Holding {
     stored: Journal,
     entries: BTreeMap<String, Entry>,
+    term: u64,
     next_claim: u64,
 }
 
 impl Holding {
-    /// Starts a term with the journal that was just stored.
-    pub fn new(stored: Journal) -> Self {
-        Self { entries: stored.entries.clone(), stored, next_claim: 1 }
+    /// Starts a term with the journal that was just stored. `term` is never the same for two holdings of one
+    /// process: a deleted journal begins its epochs anew, and what is left over of an earlier holding must not
+    /// name a claim of this one.
+    pub fn new(stored: Journal, term: u64) -> Self {
+        Self { entries: stored.entries.clone(), stored, term, next_claim: 1 }
     }
 
     /// The epoch of this term.
@@ -157,7 +160,7 @@ impl Holding {
 
     /// Adds an entry; it counts once a later write is stored. Returns the claim's id.
     pub fn claim(&mut self, entry: Entry) -> String {
-        let id = format!("{}-{}", self.stored.epoch, self.next_claim);
+        let id = format!("{}-{}-{}", self.stored.epoch, self.term, self.next_claim);
         self.next_claim += 1;
         self.entries.insert(id.clone(), entry);
         id

@@ -299,10 +299,10 @@ impl Task {
         let unsettled: BTreeSet<_> = wanted.entries.keys().cloned().collect();
         tracing::info!(journal = %name, epoch = wanted.epoch, inherited = unsettled.len(), "journal taken");
         if !unsettled.is_empty() {
-            let _ = self.inherited.send((self.handle.clone(), term, wanted.entries.clone()));
+            let _ = self.inherited.send((self.handle.clone(), wanted.entries.clone()));
         }
         Ok(Held {
-            holding: Holding::new(wanted),
+            holding: Holding::new(wanted, self.terms),
             term,
             resource_version: Some(stored.resource_version),
             unsettled,

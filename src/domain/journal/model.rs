@@ -11,8 +11,11 @@ mod process;
 mod world;
 
 use crate::api::notification::OnInDoubt;
+use crate::domain::journal::{Entry, Holding, Journal};
+use crate::domain::object::Uid;
 use action::Action;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -69,6 +72,25 @@ fn no_interleaving_sends_more_than_is_in_doubt() {
 fn no_interleaving_sends_twice_where_doubt_is_to_hold() {
     let states = explore(OnInDoubt::Hold, Rules::default()).unwrap_or_else(|broken| panic!("{broken}"));
     assert!(states > 2_000, "only {states} states: the model lost some of its faults");
+}
+
+/// A deleted journal begins its epochs anew, so the epoch alone does not tell two holdings apart: what an earlier
+/// one drops late must not be a claim of the present one.
+#[test]
+fn claims_of_two_holdings_have_different_names() {
+    let entry = || Entry {
+        namespace: "hr".into(),
+        name: "news".into(),
+        uid: Uid::from("1"),
+        claimed: BTreeSet::new(),
+        done: Vec::new(),
+    };
+    let stored = Journal { holder: Some("p0".into()), epoch: 2, ..Journal::default() };
+    let earlier = Holding::new(stored.clone(), 1).claim(entry());
+    let mut present = Holding::new(stored, 2);
+    let claim = present.claim(entry());
+    present.remove(&earlier);
+    assert!(present.entries().contains_key(&claim));
 }
 
 /// The rule that is easiest to forget, and proof that the exploration finds what it breaks.

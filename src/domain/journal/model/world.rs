@@ -252,7 +252,7 @@ impl World {
         process.terms += 1;
         process.held = Some(Held {
             unsettled: journal.entries.keys().cloned().collect(),
-            holding: Holding::new(journal),
+            holding: Holding::new(journal, process.terms.into()),
             term: process.terms,
             seen: Seen::Current,
             asked: Vec::new(),
