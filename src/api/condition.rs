@@ -1,7 +1,7 @@
 //! The condition types of the three kinds, as one closed enum.
 
 /// What a condition speaks about. Positive ones are always there once looked at; abnormal ones
-/// ([`ConditionType::is_abnormal`]) are present only while they hold, as kstatus wants it.
+/// (from `InDoubt` on) are present only while they hold, as kstatus wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConditionType {
     /// The summary of all others, for people and for kstatus.
@@ -59,18 +59,5 @@ impl ConditionType {
             Self::BasicAuthRetiring => "BasicAuthRetiring",
             Self::PlaintextAuth => "PlaintextAuth",
         }
-    }
-
-    /// Whether the condition is absent while all is well.
-    pub const fn is_abnormal(self) -> bool {
-        matches!(
-            self,
-            Self::InDoubt
-                | Self::Reconciling
-                | Self::Stalled
-                | Self::CredentialExpiring
-                | Self::BasicAuthRetiring
-                | Self::PlaintextAuth
-        )
     }
 }

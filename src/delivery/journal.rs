@@ -67,7 +67,7 @@ enum Command {
 }
 
 /// Entries inherited with a journal, for whoever settles them.
-pub type Inherited = (JournalHandle, Term, BTreeMap<String, Entry>);
+pub type Inherited = (JournalHandle, BTreeMap<String, Entry>);
 
 /// The way to a journal task. Cheap to clone.
 #[derive(Clone)]

@@ -19,7 +19,7 @@ impl Delivery {
     /// Settles inherited entries for as long as the process lives.
     pub async fn settle_inherited(self: Arc<Self>) {
         let Some(mut inherited) = self.journals.inherited() else { return };
-        while let Some((journal, _, entries)) = inherited.recv().await {
+        while let Some((journal, entries)) = inherited.recv().await {
             let delivery = self.clone();
             self.unfinished.spawn(async move {
                 futures::stream::iter(entries)

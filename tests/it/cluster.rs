@@ -9,13 +9,7 @@ static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
 
 /// The shared control plane. It ends with the process.
 pub async fn cluster() -> &'static ControlPlane {
-    CLUSTER
-        .get_or_init(async || {
-            let plane = ControlPlane::start().await.unwrap();
-            install_crds(&plane).await;
-            plane
-        })
-        .await
+    CLUSTER.get_or_init(start).await
 }
 
 static APART: OnceCell<ControlPlane> = OnceCell::const_new();
@@ -23,17 +17,18 @@ static APART: OnceCell<ControlPlane> = OnceCell::const_new();
 /// A second control plane, for tests that start operators of their own which must be the only ones to act: on the first
 /// one the shared operator looks after every namespace.
 pub async fn apart() -> &'static ControlPlane {
-    APART
-        .get_or_init(async || {
-            let plane = ControlPlane::start().await.unwrap();
-            install_crds(&plane).await;
-            plane
-        })
-        .await
+    APART.get_or_init(start).await
+}
+
+/// Starts a control plane with our CRDs in it.
+pub async fn start() -> ControlPlane {
+    let plane = ControlPlane::start().await.unwrap();
+    install_crds(&plane).await;
+    plane
 }
 
 /// Applies `crds/` and waits until the API server serves the three kinds.
-pub async fn install_crds(plane: &ControlPlane) {
+async fn install_crds(plane: &ControlPlane) {
     plane.apply(&in_repository("crds")).await.unwrap();
     let crds = in_repository("crds").display().to_string();
     plane

@@ -1,6 +1,6 @@
 //! The API server goes away at every step of a delivery, on a control plane of its own.
 
-use crate::cluster::install_crds;
+use crate::cluster::start;
 use crate::crash::step::{Held, hold_everywhere};
 use crate::crash::{Scene, TAKEOVER, healthy, says_twice};
 use crate::eventually;
@@ -12,13 +12,7 @@ use tokio::sync::OnceCell;
 static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
 
 async fn plane() -> &'static ControlPlane {
-    PLANE
-        .get_or_init(async || {
-            let plane = ControlPlane::start().await.unwrap();
-            install_crds(&plane).await;
-            plane
-        })
-        .await
+    PLANE.get_or_init(start).await
 }
 
 /// An outcome is kept in memory until it can be stored, a claim waits until it is. Only who is killed as well

@@ -1,7 +1,7 @@
 //! A long Notification cut short between two chunks: what the journal has noted of earlier chunks is never sent
 //! again, and the chunk under way is in doubt.
 
-use crate::cluster::{apart, install_crds};
+use crate::cluster::{apart, start};
 use crate::crash::{Scene, TAKEOVER, says_twice};
 use mail_operator_testbed::ControlPlane;
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
@@ -51,8 +51,7 @@ async fn frozen_between_two_chunks_the_first_one_adds_only_what_it_knows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_api_server_between_two_chunks_the_next_one_waits_for_its_claim() {
     static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
-    let plane = PLANE.get_or_init(async || ControlPlane::start().await.unwrap()).await;
-    install_crds(plane).await;
+    let plane = PLANE.get_or_init(start).await;
     let scene = Scene::new(plane, "chunks-alone").await;
     let _operator = scene.operator(&[]);
     let servers = between_chunks(&scene).await;

@@ -1,7 +1,7 @@
 //! A control plane and an operator of their own, for what the shared ones cannot show: a default server, a
 //! loosened CRD, sessions that are soon idle.
 
-use crate::cluster::install_crds;
+use crate::cluster::start;
 use crate::objects::{Space, condition, soon};
 use crate::operator::{InProcess, brisk};
 use mail_operator::delivery::Settings;
@@ -26,8 +26,7 @@ fn hasty(settings: &mut Settings) {
 async fn space(name: &str) -> Space {
     let (plane, _) = PLANE
         .get_or_init(async || {
-            let plane = ControlPlane::start().await.unwrap();
-            install_crds(&plane).await;
+            let plane = start().await;
             loosen(&plane).await;
             plane.kubectl(&["create", "namespace", "post-office"]).await.unwrap().success().unwrap();
             let operator = InProcess::start(&plane, &["--default-server", "post-office/relay"], hasty).await;

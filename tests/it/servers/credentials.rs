@@ -1,7 +1,7 @@
 //! Passwords: where they are looked for, whom they may be sent to, and what happens when one is wrong.
 
 use super::{Mends, PASSWORD, SERVERS, USER, annotate, basic, fails, server, state, verified};
-use crate::cluster::install_crds;
+use crate::cluster::start;
 use crate::objects::{Space, condition, soon};
 use crate::operator::InProcess;
 use mail_operator_testbed::ControlPlane;
@@ -150,8 +150,7 @@ async fn a_password_travels_unencrypted_only_if_its_secret_says_so() {
 /// Needs a cluster of its own, since the shared operator would look after the namespace as well. Waits are real ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_of_ones_own_binds_only_annotated_secrets_and_tries_a_wrong_password_once() {
-    let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start().await.unwrap()));
-    install_crds(plane).await;
+    let plane: &'static ControlPlane = Box::leak(Box::new(start().await));
     let space = Space { plane, name: "default".into() };
     let operator = InProcess::start(plane, &["--secret-binding", "WhenAnnotated"], |settings| {
         settings.deadlines = mail_operator::smtp::Deadlines::all(Duration::from_secs(3));
