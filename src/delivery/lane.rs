@@ -222,6 +222,7 @@ const fn kind(login: &Login) -> LoginKind {
     match login {
         Login::None => LoginKind::None,
         Login::Password { .. } => LoginKind::Password,
+        Login::ClientCertificate { .. } => LoginKind::Certificate,
         Login::OAuth2(_) => LoginKind::OAuth2,
     }
 }

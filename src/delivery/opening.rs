@@ -2,13 +2,16 @@
 //! way and says goodbye; a worker goes it and stays.
 
 use crate::api::mail_server_config::{
-    CertificateFacts, ServerFacts, TlsFacts, TlsMode, TlsVersion, TokenFacts, TokenMechanism,
+    CertificateFacts, PasswordMechanism, ServerFacts, TlsFacts, TlsMode, TlsVersion, TokenFacts,
+    TokenMechanism,
 };
 use crate::api::{ConditionType, Reason};
 use crate::delivery::Delivery;
-use crate::domain::credentials::{self, Credentials};
+use crate::domain::credentials::{
+    self, Credentials, Expiry, GrantCredential, KeyPair, LoginCredentials, ProofCredential,
+};
 use crate::domain::failure::Phase;
-use crate::domain::server::{Login, OAuth2Login, Server};
+use crate::domain::server::{Grant, Login, OAuth2Login, Proof, ProxyScheme, Server};
 use crate::domain::verification::{StageFailure, Verification};
 use crate::oauth::{self, ClientAuthentication, SecretVersion, Token, TokenRequest};
 use crate::smtp::{self, Session, Target, tls};
@@ -69,17 +72,20 @@ impl Delivery {
 
         let token = match &server.login {
             Login::OAuth2(login) => {
-                let (request, token) = step(found, TokenAcquired, self.token(login, &credentials).await)?;
+                let (request, token) =
+                    step(found, TokenAcquired, self.token(server, login, &credentials).await)?;
                 found.token = Some(TokenFacts {
                     expires_at: Some(Time(token.expires_at)),
                     audience: token.claims.audience.clone(),
                     roles: token.claims.roles.clone(),
+                    scopes: token.claims.scope.clone(),
+                    tenant: token.claims.tenant.clone(),
                 });
                 let host = login.token_url.host_str().unwrap_or_default();
                 found.pass(TokenAcquired, Reason::Succeeded, format!("{host} gave a token"));
                 Some((login, request, token))
             }
-            Login::None | Login::Password { .. } => None,
+            Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
         };
         let login = smtp_credentials(server, &credentials, token.as_ref().map(|(.., token)| token));
         let authenticated = connection.authenticate(login.as_ref()).await;
@@ -94,11 +100,12 @@ impl Delivery {
         }
         let session = step(found, Authenticated, authenticated)?;
         self.servers.note(&server.key, |state| state.auth_form = session.auth_form());
-        match server.login.username() {
-            None => found.pass(Authenticated, Reason::NoLogin, "no login configured"),
-            Some(username) => {
+        match (&server.login, server.login.username()) {
+            (Login::None, _) => found.pass(Authenticated, Reason::NoLogin, "no login configured"),
+            (_, Some(username)) => {
                 found.pass(Authenticated, Reason::Succeeded, format!("logged in as {username}"));
             }
+            (_, None) => found.pass(Authenticated, Reason::Succeeded, "logged in by client certificate"),
         }
         Some(session)
     }
@@ -130,10 +137,10 @@ impl Delivery {
             Some(pem) => tls::bundled_roots(pem.as_bytes()).map_err(unusable)?,
             None => self.roots.clone(),
         };
-        let certificate = credentials
-            .client_certificate
-            .as_ref()
-            .map(|(chain, key)| tls::ClientCertificate { certificates: chain.as_bytes(), key });
+        let certificate = credentials.client_certificate.as_ref().map(|pair| tls::ClientCertificate {
+            certificates: pair.chain_pem.as_bytes(),
+            key: &pair.key_pem,
+        });
         let min_version = match server.tls.min_version {
             TlsVersion::Tls12 => tls::MinVersion::Tls12,
             TlsVersion::Tls13 => tls::MinVersion::Tls13,
@@ -156,31 +163,38 @@ impl Delivery {
             tls_config,
             server_name,
             hello_name: server.hello_name.as_str().into(),
+            proxy: self.proxy(server, credentials)?,
             egress: self.settings.egress.clone(),
             deadlines: self.settings.deadlines,
             auth_form: self.servers.state(&server.key).auth_form,
         })
     }
 
+    fn proxy(&self, server: &Server, credentials: &Credentials) -> Result<Option<smtp::Proxy>, StageFailure> {
+        let Some(proxy) = server.proxy.as_ref().filter(|proxy| proxy.carries_mail()) else { return Ok(None) };
+        let tls_config = tls::client_config(self.roots.clone(), tls::MinVersion::Tls12, None)
+            .map_err(|error| StageFailure::until_changed(error.reason(), error.to_string()))?;
+        Ok(Some(smtp::Proxy {
+            scheme: match proxy.scheme {
+                ProxyScheme::Socks5 => smtp::ProxyScheme::Socks5,
+                ProxyScheme::Http => smtp::ProxyScheme::Http,
+                ProxyScheme::Https => smtp::ProxyScheme::Https,
+            },
+            host: proxy.host.as_str().into(),
+            port: proxy.port,
+            credentials: (credentials.proxy.as_ref())
+                .map(|login| (login.username.as_str().into(), login.password.clone())),
+            tls_config,
+        }))
+    }
+
     async fn token(
         &self,
+        server: &Server,
         login: &OAuth2Login,
         credentials: &Credentials,
     ) -> Result<(TokenRequest, Arc<Token>), StageFailure> {
-        let (uid, resource_version) = credentials.secret_version.clone();
-        let request = TokenRequest {
-            token_url: login.token_url.clone(),
-            client_id: login.client_id.clone(),
-            client_secret: credentials.secret.clone().unwrap_or_default(),
-            secret_version: SecretVersion { uid, resource_version },
-            scopes: login.scopes.clone(),
-            parameters: login.parameters.clone(),
-            authentication: match login.exchange_online {
-                Some(_) => ClientAuthentication::RequestBody,
-                None => ClientAuthentication::Detect,
-            },
-            ca_pem: credentials.token_ca_pem.clone(),
-        };
+        let request = token_request(server, login, credentials);
         match self.tokens.get(&request, Timestamp::now()).await {
             Ok(token) => Ok((request, token)),
             Err(failure) => {
@@ -199,6 +213,54 @@ impl Delivery {
                 Err(StageFailure { phase: Phase::Auth, ..base })
             }
         }
+    }
+}
+
+/// What to ask the token endpoint for.
+fn token_request(server: &Server, login: &OAuth2Login, credentials: &Credentials) -> TokenRequest {
+    let (grant, proof) = match &credentials.login {
+        LoginCredentials::OAuth2 { grant, proof } => (grant.clone(), proof.clone()),
+        LoginCredentials::None | LoginCredentials::Password { .. } => {
+            (GrantCredential::ClientCredentials, ProofCredential::None)
+        }
+    };
+    let placement = match login.exchange_online {
+        Some(_) => ClientAuthentication::RequestBody,
+        None => ClientAuthentication::Detect,
+    };
+    TokenRequest {
+        token_url: login.token_url.clone(),
+        client_id: login.client_id.clone(),
+        grant: match (grant, &login.grant) {
+            (GrantCredential::RefreshToken(token), _) => oauth::Grant::RefreshToken(token),
+            (GrantCredential::ServiceAccountKey(key_file), Grant::JWTBearer { subject, .. }) => {
+                oauth::Grant::JWTBearer { key_file, subject: subject.clone() }
+            }
+            (GrantCredential::ClientCredentials | GrantCredential::ServiceAccountKey(_), _) => {
+                oauth::Grant::ClientCredentials
+            }
+        },
+        proof: match proof {
+            ProofCredential::None | ProofCredential::Federated => oauth::Proof::None,
+            ProofCredential::Secret(secret) => oauth::Proof::Secret { secret, placement },
+            ProofCredential::Certificate(KeyPair { chain_pem, key_pem }) => {
+                oauth::Proof::Certificate { chain_pem, key_pem }
+            }
+        },
+        versions: (credentials.versions.iter())
+            .map(|(uid, resource_version)| SecretVersion {
+                uid: uid.clone(),
+                resource_version: resource_version.clone(),
+            })
+            .collect(),
+        scopes: login.scopes.clone(),
+        parameters: login.parameters.clone(),
+        ca_pem: credentials.token_ca_pem.clone(),
+        proxy: server.proxy.as_ref().filter(|proxy| proxy.carries_tokens()).map(|proxy| oauth::Proxy {
+            url: proxy.url.clone(),
+            credentials: (credentials.proxy.as_ref())
+                .map(|login| (login.username.clone(), login.password.clone())),
+        }),
     }
 }
 
@@ -222,20 +284,38 @@ fn smtp_credentials(
     credentials: &Credentials,
     token: Option<&Arc<Token>>,
 ) -> Option<smtp::Credentials> {
-    match (&server.login, token) {
-        (Login::None, _) => None,
-        (Login::Password { username, .. }, _) => Some(smtp::Credentials::Password {
-            username: username.clone(),
-            password: credentials.secret.clone().unwrap_or_default(),
-            mechanism: None,
-            allow_plaintext: credentials.allow_plaintext,
-        }),
-        (Login::OAuth2(login), token) => Some(smtp::Credentials::Token {
+    match &server.login {
+        Login::None => None,
+        Login::ClientCertificate { username } => {
+            Some(smtp::Credentials::Certificate { username: username.clone() })
+        }
+        Login::Password { username, mechanism, .. } => {
+            let (password, allow_plaintext) = match &credentials.login {
+                LoginCredentials::Password { password, allow_plaintext } => {
+                    (password.clone(), *allow_plaintext)
+                }
+                LoginCredentials::None | LoginCredentials::OAuth2 { .. } => Default::default(),
+            };
+            Some(smtp::Credentials::Password {
+                username: username.clone(),
+                password,
+                mechanism: match mechanism {
+                    PasswordMechanism::Auto => None,
+                    PasswordMechanism::ScramSHA256Plus => Some(smtp::PasswordMechanism::ScramSha256Plus),
+                    PasswordMechanism::ScramSHA256 => Some(smtp::PasswordMechanism::ScramSha256),
+                    PasswordMechanism::Plain => Some(smtp::PasswordMechanism::Plain),
+                    PasswordMechanism::Login => Some(smtp::PasswordMechanism::Login),
+                },
+                allow_plaintext,
+            })
+        }
+        Login::OAuth2(login) => Some(smtp::Credentials::Token {
             username: login.username.clone(),
             token: token.map(|token| token.access_token.clone()).unwrap_or_default(),
             mechanism: match login.mechanism {
-                TokenMechanism::XOAUTH2 => smtp::TokenMechanism::XOAuth2,
-                TokenMechanism::OAuthBearer => smtp::TokenMechanism::OAuthBearer,
+                TokenMechanism::Auto => None,
+                TokenMechanism::XOAUTH2 => Some(smtp::TokenMechanism::XOAuth2),
+                TokenMechanism::OAuthBearer => Some(smtp::TokenMechanism::OAuthBearer),
             },
         }),
     }
@@ -255,20 +335,33 @@ fn explain_refusal(mut failure: StageFailure, login: &OAuth2Login, token: &Token
     failure
 }
 
+/// The credential that ends first, and what is wrong with an annotation that should say so.
 fn expiries(server: &Server, credentials: &Credentials, found: &mut Verification) {
-    let named = server.login.secret().map(|secret| format!("the credential in Secret {}", secret.name));
-    match credentials.expires_at.clone() {
-        Some(Ok(ends)) => found.expires = named.map(|named| (ends, named)),
-        Some(Err(unreadable)) => found.expiry_unreadable = Some(unreadable),
-        None => {}
+    let certificate = |pair: &KeyPair| tls::not_after(pair.chain_pem.as_bytes());
+    let client = credentials.client_certificate.as_ref().and_then(certificate);
+    let client = client.zip(server.tls.client_certificate.as_ref());
+    let client = client.map(|(ends, secret)| (ends, format!("the client certificate in Secret {secret}")));
+    let proof = match (&credentials.login, &server.login) {
+        (
+            LoginCredentials::OAuth2 { proof: ProofCredential::Certificate(pair), .. },
+            Login::OAuth2(login),
+        ) => {
+            let name = match &login.proof {
+                Proof::Certificate(name) => name.as_str(),
+                Proof::None | Proof::Secret(_) | Proof::Federated { .. } => "",
+            };
+            certificate(pair).map(|ends| (ends, format!("the application's certificate in Secret {name}")))
+        }
+        _ => None,
+    };
+    let mut ends: Vec<_> = client.into_iter().chain(proof).collect();
+    for Expiry { what, at } in &credentials.expiries {
+        match at {
+            Ok(at) => ends.push((*at, what.clone())),
+            Err(unreadable) => found.expiry_unreadable = Some(unreadable.clone()),
+        }
     }
-    let certificate =
-        credentials.client_certificate.as_ref().and_then(|(chain, _)| tls::not_after(chain.as_bytes()));
-    if let (Some(ends), Some(secret)) = (certificate, &server.tls.client_certificate)
-        && found.expires.as_ref().is_none_or(|(earlier, _)| ends < *earlier)
-    {
-        found.expires = Some((ends, format!("the client certificate in Secret {secret}")));
-    }
+    found.expires = ends.into_iter().min();
 }
 
 fn describe(server: &Server, info: &smtp::ServerInfo, found: &mut Verification) {
@@ -277,6 +370,7 @@ fn describe(server: &Server, info: &smtp::ServerInfo, found: &mut Verification) 
         address: Some(info.address.to_string()),
         extensions: info.extensions.clone(),
         auth_mechanisms: info.auth_mechanisms.clone(),
+        auth_mechanism: None,
         max_message_bytes: info.max_message_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
     });
     match &info.tls {

@@ -113,9 +113,10 @@ fn summary(conditions: &mut Conditions<'_>, server: &Server, findings: Findings<
         conditions.set(Ready, State::False, failure.reason, &message);
         return conditions.set(Reconciling, State::True, failure.reason, message);
     }
-    let login = match server.login.username() {
-        None => "no login".to_owned(),
-        Some(username) => format!("logged in as {username}"),
+    let login = match (&server.login, server.login.username()) {
+        (Login::None, _) => "no login".to_owned(),
+        (_, Some(username)) => format!("logged in as {username}"),
+        (_, None) => "logged in by client certificate".to_owned(),
     };
     conditions.set(
         Ready,

@@ -149,7 +149,7 @@ fn a_verified_server_is_ready_and_nothing_else() {
 fn the_same_findings_give_the_status_that_is_stored() {
     let server = exchange_online();
     let mut found = verification(&server, STAGES.len(), None);
-    found.token = Some(TokenFacts { expires_at: Some(Time(now())), audience: None, roles: Vec::new() });
+    found.token = Some(TokenFacts { expires_at: Some(Time(now())), ..TokenFacts::default() });
     let findings = Findings { verification: Some(&found), hold: None, handled_request: Some("1") };
     let first = render(None, Ok(&server), Some(3), findings, now());
     let stored: MailServerConfigStatus =
