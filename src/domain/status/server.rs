@@ -6,7 +6,7 @@ use crate::domain::exchange_online;
 use crate::domain::failure::Permanence;
 use crate::domain::problem::{self, Problem};
 use crate::domain::server::{Login, Server};
-use crate::domain::status::conditions::{Conditions, State};
+use crate::domain::status::conditions::{Conditions, State, find};
 use crate::domain::verification::{STAGES, StageFailure, Verification};
 use jiff::{Timestamp, ToSpan};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -188,12 +188,21 @@ fn warnings(
     }
 }
 
+/// Warnings about credentials that were not there before, or for another reason: worth an Event each.
+pub fn begun<'a>(old: &'a [Condition], new: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
+    const WARNINGS: [ConditionType; 2] =
+        [ConditionType::CredentialExpiring, ConditionType::RefreshTokenRotated];
+    WARNINGS.into_iter().filter_map(|type_| {
+        let warning = find(new, type_).filter(|warning| warning.status == "True")?;
+        let known = find(old, type_)
+            .is_some_and(|known| (&known.status, &known.reason) == (&warning.status, &warning.reason));
+        (!known).then_some(warning)
+    })
+}
+
 /// Whether `Ready` went from one state to another, which is worth an Event.
 pub fn ready_changed(old: &[Condition], new: &[Condition]) -> bool {
-    let ready = |list| {
-        crate::domain::status::conditions::find(list, ConditionType::Ready)
-            .map(|ready| (&ready.status, &ready.reason))
-    };
+    let ready = |list| find(list, ConditionType::Ready).map(|ready| (&ready.status, &ready.reason));
     ready(old) != ready(new)
 }
 
