@@ -217,6 +217,7 @@ fn render(
     let findings = Findings {
         verification: current,
         hold: hold.map(|hold| (&hold.failure, hold.until)),
+        next: state.next,
         usage: state.usage.as_ref(),
         handled_request: state.handled_request.as_deref(),
     };

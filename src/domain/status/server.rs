@@ -21,6 +21,8 @@ pub struct Findings<'a> {
     pub verification: Option<&'a Verification>,
     /// Why sending is held although the server can be logged in to, and until when.
     pub hold: Option<(&'a StageFailure, Timestamp)>,
+    /// When the stages are gone through again.
+    pub next: Option<Timestamp>,
     /// What of the account's limits is used.
     pub usage: Option<&'a Usage>,
     /// The annotation that was obeyed.
@@ -101,12 +103,19 @@ fn summary(conditions: &mut Conditions<'_>, server: &Server, findings: Findings<
         conditions.set(Ready, State::False, failure.reason, &failure.message);
         return match failure.permanence {
             Permanence::Temporary => {
-                let message = format!("{} failed; trying again", stage.as_str());
+                let message = match findings.next {
+                    Some(next) => format!("{} failed; tried again at {next:.0}", stage.as_str()),
+                    None => format!("{} failed; tried again soon", stage.as_str()),
+                };
                 conditions.set(Reconciling, State::True, failure.reason, message);
             }
             Permanence::UntilChanged | Permanence::Permanent => {
-                let message =
-                    format!("{} failed; waiting for a change of this object or its Secret", stage.as_str());
+                let anyway = findings.next.map(|next| format!(", tried again at {next:.0} in any case"));
+                let message = format!(
+                    "{} failed; waiting for a change of this object or its Secret{}",
+                    stage.as_str(),
+                    anyway.unwrap_or_default()
+                );
                 conditions.set(Stalled, State::True, failure.reason, message);
             }
         };
