@@ -73,7 +73,11 @@ fn password(allow_plaintext: bool) -> Credentials {
 }
 
 fn token(token: &str, mechanism: TokenMechanism) -> Credentials {
-    Credentials::Token { username: "joe@corp.test".to_owned(), token: Secret::new(token), mechanism: Some(mechanism) }
+    Credentials::Token {
+        username: "joe@corp.test".to_owned(),
+        token: Secret::new(token),
+        mechanism: Some(mechanism),
+    }
 }
 
 /// All stages in a row.
