@@ -137,6 +137,17 @@ fn links_lead_somewhere() {
     }
 }
 
+/// Whoever reads the documentation is led to each of the files that one can start from.
+#[test]
+fn each_example_is_linked() {
+    let text = pages().iter().map(|path| page(path)).collect::<String>();
+    for entry in std::fs::read_dir(in_repository("examples")).unwrap() {
+        let name = entry.unwrap().file_name().display().to_string();
+        let linked = text.contains(&format!("examples/{name})"));
+        assert!(linked || !name.ends_with(".yaml"), "no page links to examples/{name}");
+    }
+}
+
 /// A heading's anchor, as the usual renderers make it.
 fn slug(heading: &str) -> String {
     let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
