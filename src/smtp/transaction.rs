@@ -341,8 +341,9 @@ impl Session {
 
     /// The failure of a refused step, and the session's state after it.
     fn refusal(&mut self, phase: Phase, reply: &Reply) -> Failure {
-        // 421 announces that the server hangs up.
-        self.state = if reply.code == 421 { State::Lost } else { State::ResetDue };
+        // 421 announces that the server hangs up; after what is no refusal nobody knows where it stands.
+        let goes_on = matches!(reply.code, 400..=420 | 422..=599);
+        self.state = if goes_on { State::ResetDue } else { State::Lost };
         classify(phase, reply, self.login)
     }
 }
