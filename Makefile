@@ -20,5 +20,5 @@ bench: ## Measure against peers in the same run: a table, and target/bench/resul
 	@tests/setup test
 	cargo bench --bench figures
 
-generate: ## Write the generated files anew: crds/, the chart's copies, deploy/
+generate: ## Write the generated files anew: crds/, the chart's copies, deploy/, docs/outcomes.md
 	UPDATE_GENERATED=1 cargo test --test it generated

@@ -13,6 +13,7 @@ mod leadership;
 mod notifications;
 mod objects;
 mod operator;
+mod outcomes;
 mod servers;
 mod templates;
 

@@ -94,6 +94,8 @@ pub enum Fault {
     Torn,
     /// Answers with these bytes as they are.
     Bytes(Vec<u8>),
+    /// Answers with these bytes again and again, until the client leaves.
+    Repeated(Vec<u8>),
 }
 
 impl Fault {

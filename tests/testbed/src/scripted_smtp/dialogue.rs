@@ -345,6 +345,9 @@ impl Dialogue<'_> {
                 return Err(Closed);
             }
             Fault::Bytes(bytes) => self.write(&bytes).await?,
+            Fault::Repeated(bytes) => loop {
+                self.write(&bytes).await?;
+            },
         }
         Ok(0)
     }
