@@ -7,6 +7,7 @@ mod cluster;
 mod crash;
 mod docs;
 mod first_mail;
+mod fuzz;
 mod generated;
 mod install;
 mod leadership;
