@@ -53,7 +53,9 @@ impl Wire {
             match scanner.scan(self.unread()) {
                 Ok(Some(found)) => break found,
                 Ok(None) => {}
-                Err(Violation::Tls) if phase == Phase::Greeting => return Err(Failure::tls_on_connect()),
+                Err(Violation::Tls) if phase == Phase::Greeting && !self.is_secured() => {
+                    return Err(Failure::tls_on_connect());
+                }
                 Err(violation) => return Err(Failure::protocol_violation(phase, &violation.to_string())),
             }
             match timeout_at(deadline, self.fill()).await {
@@ -69,10 +71,14 @@ impl Wire {
         Ok(RawReply { code, bytes })
     }
 
-    /// Writes all of `output` within `limit` and empties it.
+    /// Writes all of `output` within `limit` and empties it. An answer that is there before its
+    /// question belongs to another one: believed, it would shift all that follow by one.
     pub(super) async fn send(&mut self, phase: Phase, limit: Duration) -> Result<(), Failure> {
         let deadline = Instant::now() + limit;
         self.handed_over = 0;
+        if self.has_early_answer() {
+            return Err(Failure::early_answer(phase));
+        }
         let write = async {
             while let Some(rest) = self.output.get(self.handed_over..).filter(|rest| !rest.is_empty()) {
                 match self.stream.write(rest).await? {
@@ -101,6 +107,16 @@ impl Wire {
     /// Whether something lies in the input that nobody has asked for.
     pub(super) fn has_unread(&self) -> bool {
         !self.unread().is_empty()
+    }
+
+    /// Whether an answer lies in the input that nobody has asked for. 421 may come at any time: it is
+    /// the answer to whatever is said next.
+    pub(super) fn has_early_answer(&self) -> bool {
+        self.has_unread() && !self.unread().starts_with(b"421")
+    }
+
+    const fn is_secured(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
     }
 
     /// Whether an idle server has said something or gone: it said goodbye, and a command sent now
