@@ -5,4 +5,5 @@
 mod control_plane;
 mod dovecot;
 mod mailpit;
+mod postfix;
 mod smtplib;
