@@ -58,8 +58,7 @@ pub async fn run(context: Arc<Context>, term: &CancellationToken) {
             Seen::Gone(key, _) => {
                 tasks.remove(&key);
                 context.delivery.catalog_mut().servers.remove(&key);
-                context.delivery.servers.forget(&key);
-                context.delivery.accounts.forget(&key);
+                context.delivery.forget(&key);
                 context.review_lane(&key);
                 context.review_dependents(&Dependency::Server(key));
             }
@@ -216,6 +215,7 @@ fn render(
     let findings = Findings {
         verification: current,
         hold: hold.map(|hold| (&hold.failure, hold.until)),
+        usage: state.usage.as_ref(),
         handled_request: state.handled_request.as_deref(),
     };
     let server = server.as_deref().map_err(|problems| &**problems);

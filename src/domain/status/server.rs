@@ -1,6 +1,6 @@
 //! The status of a MailServerConfig.
 
-use crate::api::mail_server_config::{MailServerConfigStatus, ServerFacts, TlsMode, TokenFacts};
+use crate::api::mail_server_config::{MailServerConfigStatus, ServerFacts, TlsMode, TokenFacts, Usage};
 use crate::api::{ConditionType, Reason};
 use crate::domain::exchange_online;
 use crate::domain::failure::Permanence;
@@ -21,6 +21,8 @@ pub struct Findings<'a> {
     pub verification: Option<&'a Verification>,
     /// Why sending is held although the server can be logged in to, and until when.
     pub hold: Option<(&'a StageFailure, Timestamp)>,
+    /// What of the account's limits is used.
+    pub usage: Option<&'a Usage>,
     /// The annotation that was obeyed.
     pub handled_request: Option<&'a str>,
 }
@@ -73,6 +75,7 @@ fn valid(
             expires_at: token.expires_at.map(|Time(at)| whole_second(at)),
             ..token
         }),
+        usage: findings.usage.cloned(),
         ..Default::default()
     }
 }
@@ -113,9 +116,10 @@ fn summary(conditions: &mut Conditions<'_>, server: &Server, findings: Findings<
         conditions.set(Ready, State::False, failure.reason, &message);
         return conditions.set(Reconciling, State::True, failure.reason, message);
     }
-    let login = match server.login.username() {
-        None => "no login".to_owned(),
-        Some(username) => format!("logged in as {username}"),
+    let login = match (&server.login, server.login.username()) {
+        (Login::None, _) => "no login".to_owned(),
+        (_, Some(username)) => format!("logged in as {username}"),
+        (_, None) => "logged in by client certificate".to_owned(),
     };
     conditions.set(
         Ready,

@@ -149,8 +149,9 @@ fn a_verified_server_is_ready_and_nothing_else() {
 fn the_same_findings_give_the_status_that_is_stored() {
     let server = exchange_online();
     let mut found = verification(&server, STAGES.len(), None);
-    found.token = Some(TokenFacts { expires_at: Some(Time(now())), audience: None, roles: Vec::new() });
-    let findings = Findings { verification: Some(&found), hold: None, handled_request: Some("1") };
+    found.token = Some(TokenFacts { expires_at: Some(Time(now())), ..TokenFacts::default() });
+    let findings =
+        Findings { verification: Some(&found), hold: None, usage: None, handled_request: Some("1") };
     let first = render(None, Ok(&server), Some(3), findings, now());
     let stored: MailServerConfigStatus =
         serde_json::from_value(serde_json::to_value(&first).unwrap()).unwrap();
@@ -212,6 +213,7 @@ fn a_held_server_says_until_when() {
     let found = verification(&server, STAGES.len(), None);
     let failure = StageFailure::temporary(Reason::Throttled, "too much at once");
     let findings = Findings {
+        usage: None,
         verification: Some(&found),
         hold: Some((&failure, "2026-11-24T06:15:00.5Z".parse().unwrap())),
         handled_request: None,
