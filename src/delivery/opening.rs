@@ -99,7 +99,7 @@ impl Delivery {
             return None;
         }
         let session = step(found, Authenticated, authenticated)?;
-        self.servers.note(&server.key, |state| state.auth_form = session.auth_form());
+        self.servers.note(&server.key, |state| state.auth_hint = session.auth_hint());
         match (&server.login, server.login.username()) {
             (Login::None, _) => found.pass(Authenticated, Reason::NoLogin, "no login configured"),
             (_, Some(username)) => {
@@ -166,7 +166,7 @@ impl Delivery {
             proxy: self.proxy(server, credentials)?,
             egress: self.settings.egress.clone(),
             deadlines: self.settings.deadlines,
-            auth_form: self.servers.state(&server.key).auth_form,
+            auth_hint: self.servers.state(&server.key).auth_hint,
         })
     }
 

@@ -110,14 +110,14 @@ impl Connection {
             return Err(Failure::plaintext_not_allowed());
         }
         let login = credentials.map_or(LoginKind::None, Credentials::kind);
-        let form = match credentials {
+        let hint = match credentials {
             None => None,
             Some(credentials) if !self.is_secured && !credentials.may_travel_in_the_clear() => {
                 return Err(Failure::plaintext_not_allowed());
             }
             Some(credentials) => {
                 let limit = self.target.deadlines.command;
-                let hint = self.target.auth_form;
+                let hint = self.target.auth_hint;
                 Some(
                     sasl::authenticate(&mut self.wire, &self.capabilities.auth, credentials, hint, limit)
                         .await?,
@@ -125,7 +125,7 @@ impl Connection {
             }
         };
         // RFC 4954 would have us say EHLO again only after a security layer; maddy forgets the login.
-        Ok(Session::new(self.wire, self.capabilities, self.info, self.target.deadlines, login, form))
+        Ok(Session::new(self.wire, self.capabilities, self.info, self.target.deadlines, login, hint))
     }
 
     async fn start_tls(&mut self) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 //! to an address that passed it. Never connects to anything the policy was not asked about.
 
 use super::deadlines::Deadlines;
-use super::sasl::AuthForm;
+use super::sasl::AuthHint;
 use crate::domain::egress;
 use crate::domain::failure::Failure;
 use crate::domain::secret::Secret;
@@ -72,9 +72,9 @@ pub struct Target {
     pub egress: Arc<egress::Policy>,
     /// How long each step may take.
     pub deadlines: Deadlines,
-    /// How this server last took AUTH, from [`super::Session::auth_form`]; spares a round trip and a
+    /// How this server last took AUTH, from [`super::Session::auth_hint`]; spares a round trip and a
     /// refused command.
-    pub auth_form: Option<AuthForm>,
+    pub auth_hint: Option<AuthHint>,
 }
 
 /// Finds the addresses of the host that may be connected to, in the order of the system's preference.

@@ -143,6 +143,19 @@ impl Wire {
         Ok((Self { stream: Stream::Tls(Box::new(stream)), ..self }, info))
     }
 
+    /// The TLS connection, if it is one.
+    pub(super) fn tls(&self) -> Option<&rustls::ClientConnection> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => Some(stream.get_ref().1),
+        }
+    }
+
+    /// Whether nobody between the two ends can read or change anything.
+    pub(super) const fn is_encrypted(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
     /// Closes in the orderly way, with TLS' goodbye.
     pub(super) async fn shut_down(&mut self, limit: Duration) {
         // Whether the other side hears it is its own affair.

@@ -1,7 +1,9 @@
 //! Sessions against a server that follows a script: what is said, what is believed, and what is made
 //! of everything that can go wrong.
 
+mod external;
 mod login;
+mod scram;
 mod sending;
 mod stages;
 mod stalls;
@@ -59,7 +61,7 @@ fn plain(address: SocketAddr) -> Target {
         proxy: None,
         egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
         deadlines: Deadlines::all(Duration::from_secs(20)),
-        auth_form: None,
+        auth_hint: None,
     }
 }
 

@@ -21,6 +21,7 @@
 
 mod dialogue;
 
+use crate::certificates::ServerCertificate;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -132,6 +133,9 @@ pub struct Builder {
     mechanisms: String,
     passwords: HashMap<String, String>,
     challenge_form_only: bool,
+    scram_rounds: u32,
+    has_scram_secrets: bool,
+    end_point: Option<Vec<u8>>,
     faults: HashMap<Step, Vec<(Option<usize>, Fault)>>,
     recipients: Box<Recipients>,
     held: HashMap<Step, usize>,
@@ -180,6 +184,9 @@ impl ScriptedSmtp {
             mechanisms: String::new(),
             passwords: HashMap::new(),
             challenge_form_only: false,
+            scram_rounds: 4096,
+            has_scram_secrets: true,
+            end_point: None,
             faults: HashMap::new(),
             recipients: Box::new(|_| None),
             held: HashMap::new(),
@@ -291,8 +298,8 @@ impl Builder {
         self.login_with("PLAIN LOGIN", user, password)
     }
 
-    /// The same with other mechanisms: of PLAIN, LOGIN, XOAUTH2, OAUTHBEARER. For the latter two the
-    /// password is the token.
+    /// The same with other mechanisms: of PLAIN, LOGIN, SCRAM-SHA-256, SCRAM-SHA-256-PLUS, XOAUTH2,
+    /// OAUTHBEARER, and EXTERNAL, which wants a client certificate. For tokens the password is the token.
     #[must_use]
     pub fn login_with(mut self, mechanisms: &str, user: &str, password: &str) -> Self {
         mechanisms.clone_into(&mut self.mechanisms);
@@ -304,6 +311,24 @@ impl Builder {
     #[must_use]
     pub fn challenge_form_only(self) -> Self {
         Self { challenge_form_only: true, ..self }
+    }
+
+    /// The rounds of key derivation that SCRAM asks for; 4096 else.
+    #[must_use]
+    pub fn scram_rounds(self, scram_rounds: u32) -> Self {
+        Self { scram_rounds, ..self }
+    }
+
+    /// Offers SCRAM, as far as it does, without having any user's secret for it.
+    #[must_use]
+    pub fn without_scram_secrets(self) -> Self {
+        Self { has_scram_secrets: false, ..self }
+    }
+
+    /// Also binds SCRAM-SHA-256-PLUS to its certificate (tls-server-end-point), which is this one.
+    #[must_use]
+    pub fn end_point(self, certificate: &ServerCertificate) -> Self {
+        Self { end_point: certificate.sha256().ok(), ..self }
     }
 
     /// Announces these EHLO lines instead of the usual ones; STARTTLS and AUTH are added.
