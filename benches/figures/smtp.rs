@@ -65,7 +65,7 @@ async fn our_session(target: &Target, connections: usize, count: usize, message:
     in_parallel(connections, |_| {
         let (target, message) = (target.clone(), message.clone());
         async move {
-            let addresses = smtp::resolve(&target).await.unwrap();
+            let addresses = smtp::resolve(&target).await.unwrap().addresses;
             let connection = smtp::connect(&target, &addresses).await.unwrap().secure().await.unwrap();
             let mut session = connection.authenticate(None).await.unwrap();
             for _ in 0..count / connections {

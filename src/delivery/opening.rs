@@ -60,12 +60,16 @@ impl Delivery {
         let reason = if server.login == Login::None { Reason::NoLogin } else { Reason::Succeeded };
         found.pass(CredentialsResolved, reason, "everything the spec refers to was found and may be used");
 
-        let addresses = step(found, NameResolved, smtp::resolve(&target).await)?;
-        let shown: Vec<_> = addresses.iter().take(4).map(|address| address.ip().to_string()).collect();
-        found.pass(NameResolved, Reason::Succeeded, format!("{} is {}", server.host, shown.join(", ")));
+        let resolved = step(found, NameResolved, smtp::resolve(&target).await)?;
+        found.pass(NameResolved, Reason::Succeeded, resolved.in_words(&target));
 
-        let connection = step(found, Connected, smtp::connect(&target, &addresses).await)?;
-        found.pass(Connected, Reason::Succeeded, format!("connected to {}", connection.info().address));
+        let connection = step(found, Connected, smtp::connect(&target, &resolved.addresses).await)?;
+        let address = connection.info().address;
+        let message = match &target.proxy {
+            None => format!("connected to {address}"),
+            Some(_) => format!("connected to {} through the proxy at {address}", server.host_and_port()),
+        };
+        found.pass(Connected, Reason::Succeeded, message);
 
         let connection = step(found, Secured, connection.secure().await)?;
         describe(server, connection.info(), found);

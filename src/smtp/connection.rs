@@ -2,7 +2,7 @@
 //! [`Connection::authenticate`]. Each is callable alone, because a server is verified stage by
 //! stage and each stage is a condition of its own. Whatever a server says before TLS is forgotten.
 
-use super::dial::{self, Target, TlsMode};
+use super::dial::{self, Dialled, Target, TlsMode};
 use super::protocol::{self, Capabilities};
 use super::sasl::{self, Credentials};
 use super::session::Session;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// What is known about the server after each stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerInfo {
-    /// The address we are connected to.
+    /// The address we are connected to: the server's, or that of the proxy on the way.
     pub address: SocketAddr,
     /// EHLO keywords in capitals; empty until they can be trusted.
     pub extensions: Vec<String>,
@@ -49,9 +49,13 @@ pub async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<Connec
             what,
         ));
     }
-    let (stream, address) = dial::dial(target, addresses).await?;
+    let Dialled { transport, surplus, address } = dial::dial(target, addresses).await?;
+    if target.tls == TlsMode::Implicit && !surplus.is_empty() {
+        // Came with the proxy's answer. One who expects a handshake does not speak first.
+        return Err(Failure::not_tls());
+    }
     let mut connection = Connection {
-        wire: Wire::new(stream),
+        wire: Wire::new(transport, surplus),
         target: target.clone(),
         capabilities: Capabilities::default(),
         info: ServerInfo {

@@ -4,6 +4,7 @@
 
 use super::protocol::{LONGEST_REPLY_LINE, RawReply, Scanner, Violation};
 use super::tls;
+use super::transport::Transport;
 use crate::domain::failure::{Failure, Phase};
 use rustls::pki_types::ServerName;
 use std::io;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -30,15 +30,17 @@ pub(super) struct Wire {
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Transport),
+    Tls(Box<TlsStream<Transport>>),
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    /// `input` has already been read.
+    pub(super) fn new(transport: Transport, mut input: Vec<u8>) -> Self {
+        input.reserve(2 * LONGEST_REPLY_LINE);
         Self {
-            stream: Stream::Plain(stream),
-            input: Vec::with_capacity(2 * LONGEST_REPLY_LINE),
+            stream: Stream::Plain(transport),
+            input,
             consumed: 0,
             output: Vec::with_capacity(2 * LONGEST_REPLY_LINE),
             handed_over: 0,

@@ -3,6 +3,7 @@
 
 mod external;
 mod login;
+mod proxies;
 mod scram;
 mod sending;
 mod stages;
@@ -75,13 +76,17 @@ fn password(allow_plaintext: bool) -> Credentials {
 }
 
 fn token(token: &str, mechanism: TokenMechanism) -> Credentials {
-    Credentials::Token { username: "joe@corp.test".to_owned(), token: Secret::new(token), mechanism: Some(mechanism) }
+    Credentials::Token {
+        username: "joe@corp.test".to_owned(),
+        token: Secret::new(token),
+        mechanism: Some(mechanism),
+    }
 }
 
 /// All stages in a row.
 async fn open(target: &Target, credentials: Option<&Credentials>) -> Result<Session, Failure> {
-    let addresses = resolve(target).await?;
-    connect(target, &addresses).await?.secure().await?.authenticate(credentials).await
+    let resolved = resolve(target).await?;
+    connect(target, &resolved.addresses).await?.secure().await?.authenticate(credentials).await
 }
 
 fn to<'a>(recipients: &[&'a str]) -> Envelope<'a> {

@@ -49,7 +49,7 @@ async fn stages_show_what_can_be_trusted() {
     let pki = Pki::new();
     let server = ScriptedSmtp::builder().starttls(pki.server()).login("joe", "x").start().await;
     let target = pki.target(&server, TlsMode::StartTls);
-    let connected = connect(&target, &resolve(&target).await.unwrap()).await.unwrap();
+    let connected = connect(&target, &resolve(&target).await.unwrap().addresses).await.unwrap();
     assert!(connected.info().extensions.is_empty() && connected.info().auth_mechanisms.is_empty());
     let secured = connected.secure().await.unwrap();
     assert_eq!(secured.info().auth_mechanisms, ["PLAIN", "LOGIN"]);
@@ -190,7 +190,7 @@ async fn names_and_ports_that_lead_nowhere() {
     assert!(unknown.detail.contains("mail..test"));
     // And this one is in every hosts file.
     let local = Target { host: "localhost".into(), ..target };
-    assert!(resolve(&local).await.unwrap().contains(&server.address()));
+    assert!(resolve(&local).await.unwrap().addresses.contains(&server.address()));
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ pub mod operator;
 mod ports;
 pub mod process;
 pub mod progress;
+pub mod proxy;
 pub mod scratch;
 pub mod scripted_token;
 pub mod scripted_smtp;

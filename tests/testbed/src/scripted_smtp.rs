@@ -454,6 +454,6 @@ impl Shared {
 }
 
 /// A test that panicked while it looked at the ledger must not hide what another finds there.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
