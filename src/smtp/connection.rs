@@ -6,12 +6,12 @@ use super::dial::{self, Dialled, Target, TlsMode};
 use super::protocol::{self, Capabilities};
 use super::sasl::{self, Credentials};
 use super::session::Session;
+use super::silence;
 use super::tls::TlsInfo;
 use super::wire::Wire;
 use crate::api::Reason;
 use crate::domain::failure::{Failure, LoginKind, Permanence, Phase, Scope, classify};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// What is known about the server after each stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,32 +149,16 @@ impl Connection {
 
     async fn greet(&mut self) -> Result<(), Failure> {
         let limit = self.target.deadlines.command;
-        let reply = match self.wire.reply(Phase::Greeting, limit).await {
-            Ok(reply) => reply,
-            Err(failure) if failure.reason == Reason::ReplyTimeout && !self.is_secured => {
-                return Err(self.explain_silence(failure).await);
-            }
-            Err(failure) => return Err(failure),
+        let greeting = self.wire.reply(Phase::Greeting, limit);
+        let reply = if self.is_secured {
+            greeting.await?
+        } else {
+            silence::greeting_or_tls(greeting, limit, &self.target, self.info.address).await?
         };
         if reply.code != 220 {
             return Err(classify(Phase::Greeting, &reply.to_reply(), LoginKind::None));
         }
         self.say_hello().await
-    }
-
-    /// A server that waits for a TLS handshake is silent like one that is stuck. Given a word of SMTP
-    /// it answers with a TLS alert. Asked only once the deadline is over, since servers punish those
-    /// who speak before the greeting.
-    async fn explain_silence(&mut self, silence: Failure) -> Failure {
-        const PATIENCE: Duration = Duration::from_secs(2);
-        self.wire.output.extend_from_slice(b"QUIT\r\n");
-        if self.wire.send(Phase::Greeting, PATIENCE).await.is_err() {
-            return silence;
-        }
-        match self.wire.reply(Phase::Greeting, PATIENCE).await {
-            Err(failure) if failure.reason == Reason::TLSOnConnect => failure,
-            _ => silence,
-        }
     }
 
     /// EHLO, or HELO for servers that do not know it.

@@ -46,6 +46,7 @@ mod protocol;
 mod proxy;
 mod sasl;
 mod session;
+mod silence;
 pub mod tls;
 mod transaction;
 mod transport;
