@@ -142,6 +142,7 @@ impl Wire {
             Err(_) => return Err(Failure::reply_timeout(Phase::Tls, limit)),
         };
         let info = tls::TlsInfo::of(stream.get_ref().1);
+        info.check(jiff::Timestamp::now())?;
         Ok((Self { stream: Stream::Tls(Box::new(stream)), ..self }, info))
     }
 

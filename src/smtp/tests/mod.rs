@@ -1,9 +1,12 @@
 //! Sessions against a server that follows a script: what is said, what is believed, and what is made
 //! of everything that can go wrong.
 
+mod cancelled;
+mod each_mode;
 mod external;
 mod login;
 mod proxies;
+mod resumption;
 mod scram;
 mod sending;
 mod stages;

@@ -159,6 +159,7 @@ struct Shared {
 struct Progress {
     connections: usize,
     open: usize,
+    resumed: usize,
     reached: HashMap<Step, usize>,
     /// From which time on.
     held: HashMap<Step, usize>,
@@ -220,6 +221,11 @@ impl ScriptedSmtp {
     /// How many connections there have been.
     pub fn connections(&self) -> usize {
         self.shared.progress.borrow().connections
+    }
+
+    /// How many TLS handshakes resumed an earlier session.
+    pub fn resumptions(&self) -> usize {
+        self.shared.progress.borrow().resumed
     }
 
     /// How often `step` has been reached.

@@ -99,6 +99,9 @@ impl Dialogue<'_> {
         }
         let Stream::Plain(stream) = self.stream else { return Err(Closed) };
         let stream = TlsAcceptor::from(config).accept(stream).await?;
+        if stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
+            self.shared.progress.send_modify(|progress| progress.resumed += 1);
+        }
         Ok(Self { stream: Stream::Tls(Box::new(stream)), input: Vec::new(), ..self })
     }
 
