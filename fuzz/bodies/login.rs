@@ -71,7 +71,7 @@ fn exchange(runtime: &Runtime, credentials: &Credentials, answers: &[u8]) {
 }
 
 async fn attempt(target: &Target, credentials: &Credentials) -> Result<(), Failure> {
-    let addresses = smtp::resolve(target).await?;
+    let addresses = smtp::resolve(target).await?.addresses;
     let connection = smtp::connect(target, &addresses).await?.secure().await?;
     connection.authenticate(Some(credentials)).await.map(drop)
 }
@@ -140,6 +140,6 @@ fn target(address: std::net::SocketAddr) -> Target {
         proxy: None,
         egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().expect("a network")], deny: vec![] }),
         deadlines: Deadlines::all(Duration::from_secs(10)),
-        auth_form: None,
+        auth_hint: None,
     }
 }
