@@ -226,9 +226,9 @@ async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<(TcpStream
 
 fn judge(address: SocketAddr, error: &io::Error, waited: Duration) -> Failure {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
-            Failure::connection_refused(address)
-        }
+        io::ErrorKind::ConnectionRefused => Failure::connection_refused(address),
+        // It was accepted, and closed before we knew.
+        io::ErrorKind::ConnectionReset => Failure::closed(Phase::Connect),
         io::ErrorKind::TimedOut => Failure::connect_timeout(address, waited),
         _ => Failure::unreachable(address, error),
     }

@@ -1,6 +1,7 @@
 //! Sessions against a server that follows a script: what is said, what is believed, and what is made
 //! of everything that can go wrong.
 
+mod attacks;
 mod cancelled;
 mod each_mode;
 mod external;
@@ -9,6 +10,7 @@ mod proxies;
 mod resumption;
 mod scram;
 mod sending;
+mod smuggling;
 mod stages;
 mod stalls;
 
