@@ -122,10 +122,6 @@ impl Wire {
         self.has_unread() && !self.unread().starts_with(b"421")
     }
 
-    const fn is_secured(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
-    }
-
     /// Whether an idle server has said something or gone: it said goodbye, and a command sent now
     /// would be lost. Does not wait.
     pub(super) fn has_ended(&mut self) -> bool {
@@ -176,7 +172,7 @@ impl Wire {
     }
 
     /// Whether nobody between the two ends can read or change anything.
-    pub(super) const fn is_encrypted(&self) -> bool {
+    pub(super) const fn is_secured(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }
 

@@ -25,6 +25,10 @@ const JANE: &str = "jane@example.org";
 const PAUL: &str = "paul@example.org";
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\nHello\r\n";
 
+/// A server that is known to take PLAIN only in answer to a challenge.
+const PLAIN_ALONE: AuthHint =
+    AuthHint { mechanism: Mechanism::Plain, form: AuthForm::Challenge, is_second_choice: false };
+
 /// What all cells share: it is dear to make.
 pub struct World {
     client: Arc<rustls::ClientConfig>,
@@ -241,9 +245,8 @@ impl Attempt<'_> {
             proxy: None,
             egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
             deadlines,
-            auth_hint: matches!(self.cell.place, Place::AuthPlainAlone | Place::PlainResponse).then_some(
-                AuthHint { mechanism: Mechanism::Plain, form: AuthForm::Challenge, is_second_choice: false },
-            ),
+            auth_hint: matches!(self.cell.place, Place::AuthPlainAlone | Place::PlainResponse)
+                .then_some(PLAIN_ALONE),
         }
     }
 
