@@ -10,6 +10,7 @@ mod first_mail;
 mod generated;
 mod install;
 mod leadership;
+mod mail_servers;
 mod notifications;
 mod objects;
 mod operator;

@@ -77,14 +77,16 @@ impl Exim {
         for folder in ["spool", "log", "seen"] {
             fs::create_dir(scratch.join(folder)).map_err(Error::io(format!("making {folder}")))?;
         }
-        let is_root = fs::metadata(scratch.path()).map_err(Error::io("looking at a scratch folder"))?.uid() == 0;
+        let is_root =
+            fs::metadata(scratch.path()).map_err(Error::io("looking at a scratch folder"))?.uid() == 0;
         if is_root {
             scratch.open_to_all()?;
             scratch.give(scratch.path(), USER)?;
         }
         // After the change of owner: Exim distrusts a configuration that its own user could have written.
         let file = scratch.write("exim.conf", configuration(&scratch, &options, &ports))?;
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).map_err(Error::io("opening exim.conf"))?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644))
+            .map_err(Error::io("opening exim.conf"))?;
         let mut command = Command::new(program);
         command.arg("-C").arg(file).arg("-bdf");
         let process = Process::start("exim", &command, &scratch.join("exim.log"))?;
@@ -138,6 +140,8 @@ rfc1413_query_timeout = 0s
 message_size_limit = {size}
 recipients_max = {recipients}
 smtp_accept_max = 100
+# It would leave the eleventh message of a session in its queue for the next half hour.
+smtp_accept_queue_per_connection = 0
 tls_advertise_hosts = *
 tls_certificate = {base}/tls.crt
 tls_privatekey = {base}/tls.key
@@ -193,7 +197,7 @@ plain:
 login:
   driver = plaintext
   public_name = LOGIN
-  server_prompts = Username: : Password:
+  server_prompts = <| Username: | Password:
   server_condition = ${{if eq{{$auth2}}{{${{lookup{{$auth1}}lsearch{{{base}/users}}{{$value}}fail}}}}}}
   server_set_id = $auth1
 external:

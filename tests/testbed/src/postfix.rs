@@ -80,7 +80,8 @@ impl Postfix {
         scratch.write("greylist", GREYLIST)?;
         for file in ["main.cf", "master.cf", "greylist"] {
             let readable = fs::Permissions::from_mode(0o644);
-            fs::set_permissions(scratch.join(file), readable).map_err(Error::io(format!("opening {file}")))?;
+            fs::set_permissions(scratch.join(file), readable)
+                .map_err(Error::io(format!("opening {file}")))?;
         }
         let mut command = Command::new(MASTER);
         command.arg("-c").arg(scratch.path()).arg("-d");
@@ -151,7 +152,6 @@ in_flow_delay = 0s
 smtputf8_enable = yes
 message_size_limit = {size}
 smtpd_recipient_limit = {recipients}
-smtpd_recipient_overshoot_limit = {recipients}
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {key}
 smtpd_tls_security_level = may
