@@ -10,8 +10,9 @@ async fn a_server_that_hangs_up_among_the_recipients_gets_the_rest_on_a_new_sess
     with_each_server(async |server| {
         let body = message("Hello\r\n");
         // Every other one is refused.
-        let name =
-            |number: usize| format!("{}{number}-hang-up", if number % 2 == 0 { "fine" } else { "gone" });
+        let name = |number: usize| {
+            format!("{}{number}-hang-up", if number.is_multiple_of(2) { "fine" } else { "gone" })
+        };
         let addresses: Vec<_> = (0..COUNT).map(|number| server.address(&name(number))).collect();
         let mut left: Vec<_> = addresses.iter().map(String::as_str).collect();
         let (mut refused, mut sessions) = (0, 0);
@@ -22,7 +23,7 @@ async fn a_server_that_hangs_up_among_the_recipients_gets_the_rest_on_a_new_sess
             let opened = session.begin(&envelope(&left, &body)).await;
             let opened = opened.unwrap_or_else(|failure| panic!("{}: {failure:?}", server.name));
             if opened.accepted() > 0 {
-                accepted(session.data(&body).await);
+                accepted(&session.data(&body).await);
             }
             refused += opened.recipients.iter().filter(|answer| matches!(answer, Answer::Refused(_))).count();
             let answers = left.iter().zip(&opened.recipients);

@@ -75,7 +75,7 @@ async fn log_in(target: &Target, credentials: Option<&Credentials>) -> Result<Se
 impl MailServer {
     /// A session over STARTTLS with the usual login.
     async fn session(&self) -> Session {
-        let credentials = Scene::started().password(None);
+        let credentials = servers::password(servers::PASSWORD, None);
         let opened = log_in(&target(self, TlsMode::StartTls), Some(&credentials)).await;
         opened.unwrap_or_else(|failure| panic!("{}: {failure:?}", self.name))
     }
@@ -111,12 +111,12 @@ fn envelope<'a>(recipients: &[&'a str], message: &[u8]) -> Envelope<'a> {
 async fn send(session: &mut Session, recipients: &[&str], message: &[u8]) {
     let opened = session.begin(&envelope(recipients, message)).await.unwrap();
     assert_eq!(opened.accepted(), recipients.len(), "{opened:?}");
-    accepted(session.data(message).await);
+    accepted(&session.data(message).await);
 }
 
 /// Checks that a message was taken.
 #[track_caller]
-fn accepted(outcome: DataOutcome) {
+fn accepted(outcome: &DataOutcome) {
     assert!(matches!(outcome, DataOutcome::Accepted(_)), "{outcome:?}");
 }
 

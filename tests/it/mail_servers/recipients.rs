@@ -22,7 +22,7 @@ async fn each_recipient_is_judged_by_itself() {
         let greylisted = refusal(&opened, 2);
         assert_eq!(greylisted.reason, Reason::Greylisted, "{}: {greylisted:?}", server.name);
         assert_eq!((greylisted.scope, greylisted.permanence), (Scope::Recipient, Permanence::Temporary));
-        accepted(session.data(&body).await);
+        accepted(&session.data(&body).await);
 
         // Later, on the same session.
         send(&mut session, &[&grey], &body).await;
@@ -55,7 +55,7 @@ async fn send_to_all(session: &mut Session, to: &[&str], body: &[u8]) -> usize {
     let mut left = to.to_vec();
     for transactions in 1..=to.len() {
         let opened = session.begin(&envelope(&left, body)).await.unwrap();
-        accepted(session.data(body).await);
+        accepted(&session.data(body).await);
         let answers = left.iter().zip(&opened.recipients);
         left = answers.filter(|(_, answer)| **answer == Answer::Unanswered).map(|(to, _)| *to).collect();
         let refused = opened.recipients.iter().find(|answer| matches!(answer, Answer::Refused(_)));
@@ -100,7 +100,7 @@ async fn an_address_beyond_ascii_goes_where_smtputf8_is_offered() {
             assert_eq!(refused.reason, Reason::SMTPUTF8NotOffered, "{}", server.name);
             assert_eq!(opened.accepted(), 1, "{}: {opened:?}", server.name);
         }
-        accepted(session.data(&body).await);
+        accepted(&session.data(&body).await);
         session.quit().await;
         server.handed_on(&plain, 1).await;
         server.handed_on(&beyond, usize::from(offered)).await;
@@ -124,7 +124,7 @@ async fn a_sender_that_is_not_the_login_is_no_recipients_fault() {
             }
             Ok(opened) if !server.judges_sender => {
                 assert_eq!(opened.accepted(), 2, "{}: {opened:?}", server.name);
-                accepted(session.data(&body).await);
+                accepted(&session.data(&body).await);
             }
             other => panic!("{}: {other:?}", server.name),
         }

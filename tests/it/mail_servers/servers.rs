@@ -75,11 +75,6 @@ impl Scene {
         SCENE.get().unwrap()
     }
 
-    /// The right password, for one mechanism or whichever is best.
-    pub fn password(&self, mechanism: Option<PasswordMechanism>) -> Credentials {
-        password(PASSWORD, mechanism)
-    }
-
     /// A good token, longer than any line that servers take for a command.
     pub fn token(&self, mechanism: TokenMechanism) -> Credentials {
         token(self.token.clone(), mechanism)
