@@ -123,7 +123,7 @@ impl<'c> AsyncHttpClient<'c> for Carrier<'_> {
 }
 
 /// Accepts an answer as a token, or says why not (RFC 6749, section 5.1).
-fn believe(
+pub(super) fn believe(
     request: &TokenRequest,
     response: &BasicTokenResponse,
     now: Timestamp,

@@ -10,6 +10,8 @@ mod cache;
 mod claims;
 mod exchange;
 mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod masking;
 mod refusal;

@@ -7,6 +7,7 @@ mod cluster;
 mod crash;
 mod docs;
 mod first_mail;
+mod fuzz;
 mod generated;
 mod install;
 mod leadership;
@@ -14,6 +15,7 @@ mod mail_servers;
 mod notifications;
 mod objects;
 mod operator;
+mod outcomes;
 mod servers;
 mod templates;
 

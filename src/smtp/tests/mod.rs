@@ -1,8 +1,10 @@
 //! Sessions against a server that follows a script: what is said, what is believed, and what is made
 //! of everything that can go wrong.
 
+mod attacks;
 mod login;
 mod sending;
+mod smuggling;
 mod stages;
 mod stalls;
 

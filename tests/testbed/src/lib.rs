@@ -9,6 +9,7 @@ mod cache;
 pub mod certificates;
 pub mod command;
 pub mod control_plane;
+pub mod delay;
 mod debian;
 pub mod dovecot;
 pub mod error;
