@@ -141,6 +141,7 @@ async fn run(world: &World, mode: TlsMode, step: Step, fault: Fault) -> Result<(
         tls_config: world.client.clone(),
         server_name: ServerName::try_from("mail.test").unwrap(),
         hello_name: "client.test".into(),
+        proxy: None,
         egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
         deadlines: Deadlines::all(DEADLINE),
         auth_form: None,

@@ -145,6 +145,7 @@ pub fn target(sink: SocketAddr, ca: &str) -> Target {
         tls_config: client_config(bundled_roots(ca.as_bytes()).unwrap(), MinVersion::Tls12, None).unwrap(),
         server_name: ServerName::try_from("127.0.0.1").unwrap(),
         hello_name: "corp.example".into(),
+        proxy: None,
         egress: Arc::new(egress::Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: Vec::new() }),
         deadlines: Deadlines::default(),
         auth_form: None,

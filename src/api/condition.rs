@@ -32,6 +32,8 @@ pub enum ConditionType {
     Stalled,
     /// A credential ends soon.
     CredentialExpiring,
+    /// The provider has replaced the refresh token; the stored one may work no longer.
+    RefreshTokenRotated,
     /// Exchange Online is switching password logins off.
     BasicAuthRetiring,
     /// The password travels unencrypted.
@@ -56,6 +58,7 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::CredentialExpiring => "CredentialExpiring",
+            Self::RefreshTokenRotated => "RefreshTokenRotated",
             Self::BasicAuthRetiring => "BasicAuthRetiring",
             Self::PlaintextAuth => "PlaintextAuth",
         }

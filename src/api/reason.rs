@@ -71,6 +71,12 @@ reasons! {
     CANotFound,
     /// The client certificate or its key cannot be used.
     ClientCertificateInvalid,
+    /// The named ServiceAccount does not exist.
+    ServiceAccountNotFound,
+    /// A token for this audience would be worth something to the Kubernetes API server itself.
+    AudienceNotAllowed,
+    /// The key of the service account is not a JSON key file, or its private key cannot be used.
+    ServiceAccountKeyInvalid,
     /// Kubernetes did not answer while an object was read.
     APIServerUnavailable,
 
@@ -113,6 +119,12 @@ reasons! {
     TLSVersionTooOld,
     /// The TLS handshake failed for another reason.
     TLSHandshakeFailed,
+    /// The proxy cannot be reached.
+    ProxyUnavailable,
+    /// The proxy does not accept user name and password, or wants some.
+    ProxyAuthenticationFailed,
+    /// The proxy does not connect us to the server.
+    ProxyRefused,
 
     // Tokens.
     /// The token endpoint cannot be reached.
@@ -127,6 +139,12 @@ reasons! {
     ClientSecretExpired,
     /// The tenant knows no such application.
     ClientNotFound,
+    /// The provider does not know the certificate that the client signs with.
+    ClientCertificateUnknown,
+    /// The provider trusts no such ServiceAccount: issuer, subject or audience differ.
+    FederatedCredentialMismatch,
+    /// The refresh token has expired or was revoked.
+    RefreshTokenInvalid,
     /// The application is disabled.
     ClientDisabled,
     /// There is no such tenant.
@@ -165,6 +183,8 @@ reasons! {
     ThrottledByErrors,
     /// The day's quota is used up.
     QuotaExceeded,
+    /// The day's recipients of `limits.recipientsPerDay` are used up.
+    LimitReached,
     /// The server asks to come back later, as it does with strangers.
     Greylisted,
     /// The server refuses the recipient.
@@ -227,6 +247,8 @@ reasons! {
     ExpiresSoon,
     /// A credential has ended.
     Expired,
+    /// The provider has replaced the refresh token.
+    RefreshTokenReplaced,
     /// Exchange Online is switching password logins off.
     ExchangeOnlineBasicAuth,
     /// The password travels unencrypted.

@@ -1,34 +1,37 @@
 //! What a MailServerConfig refers to, read with a GET each: never listed, never watched, so that the
 //! operator needs no more than `get` on Secrets and holds no copy longer than it uses it.
 
-use crate::api::shared::{CAKind, CARef};
 use crate::cluster::{Cluster, Error, Result, within};
 use crate::domain::credentials::{Fetched, Stored};
-use crate::domain::server::{Login, Server};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use crate::domain::server::{References, Server};
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use kube::Api;
 use kube::api::ObjectMeta;
+use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 impl Cluster {
-    /// Reads every Secret and bundle that `server` names, at once. What does not exist is `None`.
+    /// Reads everything that `server` refers to, at once. What does not exist is left out.
     pub async fn references(&self, server: &Server) -> Result<Fetched> {
         let namespace = &*server.key.namespace;
-        let token_ca = match &server.login {
-            Login::OAuth2(oauth2) => oauth2.token_ca.as_ref(),
-            Login::None | Login::Password { .. } => None,
-        };
-        let (login, ca, client_certificate, token_ca) = tokio::try_join!(
-            self.secret(namespace, server.login.secret().map(|secret| secret.name.as_str())),
-            self.bundle(namespace, server.tls.ca.as_ref()),
-            self.secret(namespace, server.tls.client_certificate.as_deref()),
-            self.bundle(namespace, token_ca),
-        )?;
-        Ok(Fetched { login, ca, client_certificate, token_ca })
+        let References { secrets, config_maps, service_account } = server.references();
+        let secrets =
+            secrets.into_iter().map(|name| async move { Ok((name, self.secret(namespace, name).await?)) });
+        let config_maps = config_maps
+            .into_iter()
+            .map(|name| async move { Ok((name, self.config_map(namespace, name).await?)) });
+        let (secrets, config_maps, service_account) =
+            tokio::try_join!(try_join_all(secrets), try_join_all(config_maps), async {
+                match service_account {
+                    Some(name) => self.service_account(namespace, name).await,
+                    None => Ok(None),
+                }
+            },)?;
+        Ok(Fetched { secrets: existing(secrets), config_maps: existing(config_maps), service_account })
     }
 
-    async fn secret(&self, namespace: &str, name: Option<&str>) -> Result<Option<Stored>> {
-        let Some(name) = name else { return Ok(None) };
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Stored>> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let found = exists(within(api.get(name)).await)?;
         Ok(found.map(|secret| {
@@ -37,11 +40,7 @@ impl Cluster {
         }))
     }
 
-    async fn bundle(&self, namespace: &str, reference: Option<&CARef>) -> Result<Option<Stored>> {
-        let Some(CARef { kind, name, .. }) = reference else { return Ok(None) };
-        if *kind == CAKind::Secret {
-            return self.secret(namespace, Some(name)).await;
-        }
+    async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<Stored>> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let found = exists(within(api.get(name)).await)?;
         Ok(found.map(|map| {
@@ -50,6 +49,17 @@ impl Cluster {
             stored(map.metadata, texts.chain(bytes))
         }))
     }
+
+    /// Only its metadata counts: the annotation that permits its use.
+    async fn service_account(&self, namespace: &str, name: &str) -> Result<Option<Stored>> {
+        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let found = exists(within(api.get_metadata(name)).await)?;
+        Ok(found.map(|account| stored(account.metadata, std::iter::empty())))
+    }
+}
+
+fn existing(found: Vec<(&str, Option<Stored>)>) -> BTreeMap<String, Stored> {
+    found.into_iter().filter_map(|(name, stored)| Some((name.to_owned(), stored?))).collect()
 }
 
 fn stored(metadata: ObjectMeta, data: impl Iterator<Item = (String, Vec<u8>)>) -> Stored {

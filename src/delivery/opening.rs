@@ -1,21 +1,26 @@
 //! The way to a session, stage by stage, leaving a record of what was found. A verification goes this
 //! way and says goodbye; a worker goes it and stays.
 
-use crate::api::mail_server_config::{
-    CertificateFacts, ServerFacts, TlsFacts, TlsMode, TlsVersion, TokenFacts, TokenMechanism,
-};
+use crate::api::mail_server_config::{CertificateFacts, ServerFacts, TlsFacts, TokenFacts};
 use crate::api::{ConditionType, Reason};
-use crate::delivery::Delivery;
-use crate::domain::credentials::{self, Credentials};
+use crate::delivery::{Delivery, target};
+use crate::domain::credentials::{
+    self, Credentials, Expiry, GrantCredential, KeyPair, LoginCredentials, ProofCredential,
+};
 use crate::domain::failure::Phase;
-use crate::domain::server::{Login, OAuth2Login, Server};
+use crate::domain::server::{Grant, Login, OAuth2Login, Proof, Server};
 use crate::domain::verification::{StageFailure, Verification};
 use crate::oauth::{self, ClientAuthentication, SecretVersion, Token, TokenRequest};
-use crate::smtp::{self, Session, Target, tls};
+use crate::smtp::{self, Session, tls};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use rustls_pki_types::ServerName;
 use std::sync::Arc;
+
+/// A token with the request that it came from.
+struct Acquired {
+    request: TokenRequest,
+    token: Arc<Token>,
+}
 
 /// A session with the versions of the credentials it was opened with.
 pub struct Opened {
@@ -47,15 +52,20 @@ impl Delivery {
     }
 
     async fn stages(&self, server: &Server, found: &mut Verification) -> Option<Session> {
-        use ConditionType::{
-            Authenticated, Connected, CredentialsResolved, NameResolved, Secured, TokenAcquired,
-        };
+        use ConditionType::{Authenticated, Connected, CredentialsResolved, NameResolved, Secured};
         let credentials = self.credentials(server, &mut found.fingerprint).await;
         let credentials = step(found, CredentialsResolved, credentials)?;
         expiries(server, &credentials, found);
-        let target = step(found, CredentialsResolved, self.target(server, &credentials))?;
+        let target = self.target(server, &credentials, &found.fingerprint);
+        let target = step(found, CredentialsResolved, target)?;
         let reason = if server.login == Login::None { Reason::NoLogin } else { Reason::Succeeded };
         found.pass(CredentialsResolved, reason, "everything the spec refers to was found and may be used");
+
+        // First of all, so that a token that shows by itself that it will be refused bothers no mail server.
+        let token = match &server.login {
+            Login::OAuth2(login) => Some(self.acquire(server, login, &credentials, found).await?),
+            Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
+        };
 
         let addresses = step(found, NameResolved, smtp::resolve(&target).await)?;
         let shown: Vec<_> = addresses.iter().take(4).map(|address| address.ip().to_string()).collect();
@@ -67,40 +77,52 @@ impl Delivery {
         let connection = step(found, Secured, connection.secure().await)?;
         describe(server, connection.info(), found);
 
-        let token = match &server.login {
-            Login::OAuth2(login) => {
-                let (request, token) = step(found, TokenAcquired, self.token(login, &credentials).await)?;
-                found.token = Some(TokenFacts {
-                    expires_at: Some(Time(token.expires_at)),
-                    audience: token.claims.audience.clone(),
-                    roles: token.claims.roles.clone(),
-                });
-                let host = login.token_url.host_str().unwrap_or_default();
-                found.pass(TokenAcquired, Reason::Succeeded, format!("{host} gave a token"));
-                Some((login, request, token))
-            }
-            Login::None | Login::Password { .. } => None,
-        };
-        let login = smtp_credentials(server, &credentials, token.as_ref().map(|(.., token)| token));
+        let login = target::login(server, &credentials, token.as_ref().map(|token| &*token.token));
         let authenticated = connection.authenticate(login.as_ref()).await;
-        if let (Err(failure), Some((login, request, token))) = (&authenticated, &token)
+        if let (Err(failure), Some(token)) = (&authenticated, &token)
             && failure.reason == Reason::AuthenticationFailed
         {
             // One more token next time: this one may have been revoked.
-            self.tokens.invalidate(&request.key(), token);
-            let explained = explain_refusal(failure.clone().into(), login, token);
-            found.fail(Authenticated, explained);
-            return None;
+            self.tokens.invalidate(&token.request.key(), &token.token);
         }
         let session = step(found, Authenticated, authenticated)?;
         self.servers.note(&server.key, |state| state.auth_form = session.auth_form());
-        match server.login.username() {
-            None => found.pass(Authenticated, Reason::NoLogin, "no login configured"),
-            Some(username) => {
+        match (&server.login, server.login.username()) {
+            (Login::None, _) => found.pass(Authenticated, Reason::NoLogin, "no login configured"),
+            (_, Some(username)) => {
                 found.pass(Authenticated, Reason::Succeeded, format!("logged in as {username}"));
             }
+            (_, None) => found.pass(Authenticated, Reason::Succeeded, "logged in by client certificate"),
         }
         Some(session)
+    }
+
+    /// The stage `TokenAcquired`: a token, looked at before it is used.
+    async fn acquire(
+        &self,
+        server: &Server,
+        login: &OAuth2Login,
+        credentials: &Credentials,
+        found: &mut Verification,
+    ) -> Option<Acquired> {
+        let (request, token) =
+            step(found, ConditionType::TokenAcquired, self.token(server, login, credentials).await)?;
+        found.token = Some(TokenFacts {
+            expires_at: Some(Time(token.expires_at)),
+            audience: token.claims.audience.clone(),
+            roles: token.claims.roles.clone(),
+            scopes: token.claims.scope.clone(),
+            tenant: token.claims.tenant.clone(),
+        });
+        if let Some(unsuitable) = unsuitable(login, &token) {
+            // Once the permission is granted, a new token has it.
+            self.tokens.invalidate(&request.key(), &token);
+            found.fail(ConditionType::TokenAcquired, unsuitable);
+            return None;
+        }
+        let host = login.token_url.host_str().unwrap_or_default();
+        found.pass(ConditionType::TokenAcquired, Reason::Succeeded, format!("{host} gave a token"));
+        Some(Acquired { request, token })
     }
 
     /// The credentials. Notes the versions of what was read also where it cannot be used: a failure is
@@ -123,64 +145,13 @@ impl Delivery {
         self.cluster.references(server).await.ok().map(|fetched| fetched.fingerprint())
     }
 
-    fn target(&self, server: &Server, credentials: &Credentials) -> Result<Target, StageFailure> {
-        let unusable =
-            |error: tls::TlsSettingsError| StageFailure::until_changed(error.reason(), error.to_string());
-        let roots = match &credentials.ca_pem {
-            Some(pem) => tls::bundled_roots(pem.as_bytes()).map_err(unusable)?,
-            None => self.roots.clone(),
-        };
-        let certificate = credentials
-            .client_certificate
-            .as_ref()
-            .map(|(chain, key)| tls::ClientCertificate { certificates: chain.as_bytes(), key });
-        let min_version = match server.tls.min_version {
-            TlsVersion::Tls12 => tls::MinVersion::Tls12,
-            TlsVersion::Tls13 => tls::MinVersion::Tls13,
-        };
-        let tls_config = tls::client_config(roots, min_version, certificate).map_err(unusable)?;
-        let server_name = ServerName::try_from(server.tls.server_name.clone()).map_err(|_| {
-            StageFailure::until_changed(
-                Reason::InvalidSpec,
-                "tls.serverName: must be a DNS name or an IP address",
-            )
-        })?;
-        Ok(Target {
-            host: server.host.as_str().into(),
-            port: server.port,
-            tls: match server.tls.mode {
-                TlsMode::StartTLS => smtp::TlsMode::StartTls,
-                TlsMode::Implicit => smtp::TlsMode::Implicit,
-                TlsMode::Disabled => smtp::TlsMode::Disabled,
-            },
-            tls_config,
-            server_name,
-            hello_name: server.hello_name.as_str().into(),
-            egress: self.settings.egress.clone(),
-            deadlines: self.settings.deadlines,
-            auth_form: self.servers.state(&server.key).auth_form,
-        })
-    }
-
     async fn token(
         &self,
+        server: &Server,
         login: &OAuth2Login,
         credentials: &Credentials,
     ) -> Result<(TokenRequest, Arc<Token>), StageFailure> {
-        let (uid, resource_version) = credentials.secret_version.clone();
-        let request = TokenRequest {
-            token_url: login.token_url.clone(),
-            client_id: login.client_id.clone(),
-            client_secret: credentials.secret.clone().unwrap_or_default(),
-            secret_version: SecretVersion { uid, resource_version },
-            scopes: login.scopes.clone(),
-            parameters: login.parameters.clone(),
-            authentication: match login.exchange_online {
-                Some(_) => ClientAuthentication::RequestBody,
-                None => ClientAuthentication::Detect,
-            },
-            ca_pem: credentials.token_ca_pem.clone(),
-        };
+        let request = token_request(server, login, credentials);
         match self.tokens.get(&request, Timestamp::now()).await {
             Ok(token) => Ok((request, token)),
             Err(failure) => {
@@ -202,6 +173,54 @@ impl Delivery {
     }
 }
 
+/// What to ask the token endpoint for.
+fn token_request(server: &Server, login: &OAuth2Login, credentials: &Credentials) -> TokenRequest {
+    let (grant, proof) = match &credentials.login {
+        LoginCredentials::OAuth2 { grant, proof } => (grant.clone(), proof.clone()),
+        LoginCredentials::None | LoginCredentials::Password { .. } => {
+            (GrantCredential::ClientCredentials, ProofCredential::None)
+        }
+    };
+    let placement = match login.exchange_online {
+        Some(_) => ClientAuthentication::RequestBody,
+        None => ClientAuthentication::Detect,
+    };
+    TokenRequest {
+        token_url: login.token_url.clone(),
+        client_id: login.client_id.clone(),
+        grant: match (grant, &login.grant) {
+            (GrantCredential::RefreshToken(token), _) => oauth::Grant::RefreshToken(token),
+            (GrantCredential::ServiceAccountKey(key_file), Grant::JWTBearer { subject, .. }) => {
+                oauth::Grant::JWTBearer { key_file, subject: subject.clone() }
+            }
+            (GrantCredential::ClientCredentials | GrantCredential::ServiceAccountKey(_), _) => {
+                oauth::Grant::ClientCredentials
+            }
+        },
+        proof: match proof {
+            ProofCredential::None | ProofCredential::Federated => oauth::Proof::None,
+            ProofCredential::Secret(secret) => oauth::Proof::Secret { secret, placement },
+            ProofCredential::Certificate(KeyPair { chain_pem, key_pem }) => {
+                oauth::Proof::Certificate { chain_pem, key_pem }
+            }
+        },
+        versions: (credentials.versions.iter())
+            .map(|(uid, resource_version)| SecretVersion {
+                uid: uid.clone(),
+                resource_version: resource_version.clone(),
+            })
+            .collect(),
+        scopes: login.scopes.clone(),
+        parameters: login.parameters.clone(),
+        ca_pem: credentials.token_ca_pem.clone(),
+        proxy: server.proxy.as_ref().filter(|proxy| proxy.carries_tokens()).map(|proxy| oauth::Proxy {
+            url: proxy.url.clone(),
+            credentials: (credentials.proxy.as_ref())
+                .map(|login| (login.username.clone(), login.password.clone())),
+        }),
+    }
+}
+
 /// Notes a failed stage.
 fn step<T>(
     found: &mut Verification,
@@ -217,58 +236,43 @@ fn step<T>(
     }
 }
 
-fn smtp_credentials(
-    server: &Server,
-    credentials: &Credentials,
-    token: Option<&Arc<Token>>,
-) -> Option<smtp::Credentials> {
-    match (&server.login, token) {
-        (Login::None, _) => None,
-        (Login::Password { username, .. }, _) => Some(smtp::Credentials::Password {
-            username: username.clone(),
-            password: credentials.secret.clone().unwrap_or_default(),
-            mechanism: None,
-            allow_plaintext: credentials.allow_plaintext,
-        }),
-        (Login::OAuth2(login), token) => Some(smtp::Credentials::Token {
-            username: login.username.clone(),
-            token: token.map(|token| token.access_token.clone()).unwrap_or_default(),
-            mechanism: match login.mechanism {
-                TokenMechanism::XOAUTH2 => smtp::TokenMechanism::XOAuth2,
-                TokenMechanism::OAuthBearer => smtp::TokenMechanism::OAuthBearer,
-            },
-        }),
-    }
+/// What the token itself shows to be wrong with it, so that no mail server needs to be asked.
+fn unsuitable(login: &OAuth2Login, token: &Token) -> Option<StageFailure> {
+    login.exchange_online?;
+    let scope = login.scopes.first().map(String::as_str).unwrap_or_default();
+    let objections =
+        oauth::objections(&token.claims, &oauth::exchange_online_audiences(scope), Timestamp::now());
+    let seen: Vec<String> = objections.iter().map(ToString::to_string).collect();
+    (!seen.is_empty()).then(|| StageFailure::until_changed(Reason::TokenUnsuitable, seen.join("; ")))
 }
 
-/// What the refused token itself shows, before what cannot be seen from here.
-fn explain_refusal(mut failure: StageFailure, login: &OAuth2Login, token: &Token) -> StageFailure {
-    if login.exchange_online.is_some() {
-        let scope = login.scopes.first().map(String::as_str).unwrap_or_default();
-        let objections =
-            oauth::objections(&token.claims, &oauth::exchange_online_audiences(scope), Timestamp::now());
-        let seen: Vec<String> = objections.iter().map(ToString::to_string).collect();
-        if !seen.is_empty() {
-            failure.message = format!("{} (the token shows: {})", failure.message, seen.join("; "));
+/// The credential that ends first, and what is wrong with an annotation that should say so.
+fn expiries(server: &Server, credentials: &Credentials, found: &mut Verification) {
+    let certificate = |pair: &KeyPair| tls::not_after(pair.chain_pem.as_bytes());
+    let client = credentials.client_certificate.as_ref().and_then(certificate);
+    let client = client.zip(server.tls.client_certificate.as_ref());
+    let client = client.map(|(ends, secret)| (ends, format!("the client certificate in Secret {secret}")));
+    let proof = match (&credentials.login, &server.login) {
+        (
+            LoginCredentials::OAuth2 { proof: ProofCredential::Certificate(pair), .. },
+            Login::OAuth2(login),
+        ) => {
+            let name = match &login.proof {
+                Proof::Certificate(name) => name.as_str(),
+                Proof::None | Proof::Secret(_) | Proof::Federated { .. } => "",
+            };
+            certificate(pair).map(|ends| (ends, format!("the application's certificate in Secret {name}")))
+        }
+        _ => None,
+    };
+    let mut ends: Vec<_> = client.into_iter().chain(proof).collect();
+    for Expiry { what, at } in &credentials.expiries {
+        match at {
+            Ok(at) => ends.push((*at, what.clone())),
+            Err(unreadable) => found.expiry_unreadable = Some(unreadable.clone()),
         }
     }
-    failure
-}
-
-fn expiries(server: &Server, credentials: &Credentials, found: &mut Verification) {
-    let named = server.login.secret().map(|secret| format!("the credential in Secret {}", secret.name));
-    match credentials.expires_at.clone() {
-        Some(Ok(ends)) => found.expires = named.map(|named| (ends, named)),
-        Some(Err(unreadable)) => found.expiry_unreadable = Some(unreadable),
-        None => {}
-    }
-    let certificate =
-        credentials.client_certificate.as_ref().and_then(|(chain, _)| tls::not_after(chain.as_bytes()));
-    if let (Some(ends), Some(secret)) = (certificate, &server.tls.client_certificate)
-        && found.expires.as_ref().is_none_or(|(earlier, _)| ends < *earlier)
-    {
-        found.expires = Some((ends, format!("the client certificate in Secret {secret}")));
-    }
+    found.expires = ends.into_iter().min();
 }
 
 fn describe(server: &Server, info: &smtp::ServerInfo, found: &mut Verification) {
@@ -277,6 +281,7 @@ fn describe(server: &Server, info: &smtp::ServerInfo, found: &mut Verification) 
         address: Some(info.address.to_string()),
         extensions: info.extensions.clone(),
         auth_mechanisms: info.auth_mechanisms.clone(),
+        auth_mechanism: None,
         max_message_bytes: info.max_message_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
     });
     match &info.tls {

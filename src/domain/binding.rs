@@ -33,11 +33,12 @@ pub struct NotBound {
     pub message: String,
 }
 
-/// Whether the Secret with these annotations may be sent to all of `destinations`.
+/// Whether the Secret (or ServiceAccount) `name` with these annotations may be sent to all of `destinations`.
+/// `kind` is kubectl's word for it: `secret` or `serviceaccount`.
 pub fn check(
     binding: Binding,
     namespace: &str,
-    secret: &str,
+    (kind, name): (&str, &str),
     annotations: &BTreeMap<String, String>,
     destinations: &[Destination<'_>],
 ) -> Result<(), NotBound> {
@@ -57,8 +58,10 @@ pub fn check(
     Err(NotBound {
         reason: Reason::SecretNotBound,
         message: format!(
-            "Secret {secret} does not permit its contents to be sent to {}. If that is the right place: kubectl annotate \
-             --overwrite secret {secret} -n {namespace} {ALLOWED_HOSTS}='{}'",
+            "{} does not permit {} to be sent to {}. If that is the right place: kubectl annotate --overwrite {kind} {name} \
+             -n {namespace} {ALLOWED_HOSTS}='{}'",
+            if kind == "secret" { format!("Secret {name}") } else { format!("ServiceAccount {name}") },
+            if kind == "secret" { "its contents" } else { "its token" },
             missing.join(" and "),
             hosts.join(",")
         ),
@@ -85,7 +88,7 @@ mod tests {
     fn refused(binding: Binding, annotation: Option<&str>, host: &str, port: u16) -> Option<String> {
         let annotations =
             annotation.map(|hosts| (ALLOWED_HOSTS.to_string(), hosts.to_string())).into_iter().collect();
-        check(binding, "mail", "smtp", &annotations, &[Destination { host, port }])
+        check(binding, "mail", ("secret", "smtp"), &annotations, &[Destination { host, port }])
             .err()
             .map(|refusal| refusal.message)
     }

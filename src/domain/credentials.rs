@@ -4,10 +4,10 @@
 use crate::api::Reason;
 use crate::api::mail_server_config::TlsMode;
 use crate::api::names::{ALLOW_PLAINTEXT, EXPIRES_AT};
-use crate::api::shared::{CAKind, CARef};
+use crate::api::shared::{CAKind, CARef, SecretKeyRef};
 use crate::domain::binding::{self, Binding, Destination};
 use crate::domain::secret::Secret;
-use crate::domain::server::{Login, Server};
+use crate::domain::server::{Grant, Login, OAuth2Login, Proof, Server};
 use crate::domain::verification::StageFailure;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -26,191 +26,379 @@ pub struct Stored {
     pub data: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
 
-/// Everything a server's spec refers to, as far as it exists. What the spec does not refer to is `None`
-/// as well; the spec tells the two apart.
+/// Everything that [`Server::references`] names, as far as it exists, by name.
 #[derive(Clone, Default)]
 pub struct Fetched {
-    /// The Secret of the login.
-    pub login: Option<Stored>,
-    /// The mail server's private CA.
-    pub ca: Option<Stored>,
-    /// The client certificate.
-    pub client_certificate: Option<Stored>,
-    /// The token endpoint's private CA.
-    pub token_ca: Option<Stored>,
+    /// Secrets.
+    pub secrets: BTreeMap<String, Stored>,
+    /// ConfigMaps.
+    pub config_maps: BTreeMap<String, Stored>,
+    /// The ServiceAccount whose token is the proof.
+    pub service_account: Option<Stored>,
 }
 
 /// What is needed to open a session.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
-    /// Password or client secret.
-    pub secret: Option<Secret>,
-    /// uid and resourceVersion of the Secret, under which a token is cached.
-    pub secret_version: (String, String),
-    /// Whether the password may travel unencrypted.
-    pub allow_plaintext: bool,
+    /// What logs in.
+    pub login: LoginCredentials,
+    /// uid and resourceVersion of what `login` was read from, under which a token is cached.
+    pub versions: Vec<(String, String)>,
     /// Private CA of the mail server.
     pub ca_pem: Option<String>,
-    /// Certificate chain and key for mutual TLS.
-    pub client_certificate: Option<(String, Secret)>,
+    /// For mutual TLS.
+    pub client_certificate: Option<KeyPair>,
     /// Private CA of the token endpoint.
     pub token_ca_pem: Option<String>,
-    /// When the credential ends, where the Secret says so; or what is wrong with what it says.
-    pub expires_at: Option<Result<Timestamp, String>>,
+    /// For the proxy.
+    pub proxy: Option<ProxyCredentials>,
+    /// When credentials end, where their Secrets say so.
+    pub expiries: Vec<Expiry>,
+}
+
+/// What logs in to a mail server.
+#[derive(Debug, Clone, Default)]
+pub enum LoginCredentials {
+    /// Nothing, or the client certificate of the connection.
+    #[default]
+    None,
+    /// A password.
+    Password {
+        /// The password.
+        password: Secret,
+        /// Whether it may travel unencrypted.
+        allow_plaintext: bool,
+    },
+    /// What is traded for a token.
+    OAuth2 {
+        /// What belongs to the grant.
+        grant: GrantCredential,
+        /// What proves the client.
+        proof: ProofCredential,
+    },
+}
+
+/// What belongs to a grant.
+#[derive(Debug, Clone)]
+pub enum GrantCredential {
+    /// Nothing.
+    ClientCredentials,
+    /// The refresh token.
+    RefreshToken(Secret),
+    /// The JSON key file of a service account, as it is stored.
+    ServiceAccountKey(Secret),
+}
+
+/// What proves a client.
+#[derive(Debug, Clone)]
+pub enum ProofCredential {
+    /// Nothing.
+    None,
+    /// The client secret.
+    Secret(Secret),
+    /// The certificate registered with the client, and its key.
+    Certificate(KeyPair),
+    /// A token of the ServiceAccount, which is asked for when it is needed.
+    Federated,
+}
+
+/// A certificate chain and its key, both PEM.
+#[derive(Debug, Clone)]
+pub struct KeyPair {
+    /// `tls.crt`.
+    pub chain_pem: String,
+    /// `tls.key`.
+    pub key_pem: Secret,
+}
+
+/// User name and password for a proxy.
+#[derive(Debug, Clone)]
+pub struct ProxyCredentials {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// When a credential ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiry {
+    /// Which one, ready for a sentence.
+    pub what: String,
+    /// When; or what is wrong with what the Secret says.
+    pub at: Result<Timestamp, String>,
 }
 
 impl Fetched {
     /// Names the versions of everything read: a change of it means that sessions opened with the old
     /// contents are to be closed.
     pub fn fingerprint(&self) -> String {
-        let Self { login, ca, client_certificate, token_ca } = self;
-        let version = |stored: &Option<Stored>| {
-            stored
-                .as_ref()
-                .map_or_else(|| "-".into(), |stored| format!("{}/{}", stored.uid, stored.resource_version))
-        };
-        [login, ca, client_certificate, token_ca].map(version).join(" ")
+        let Self { secrets, config_maps, service_account } = self;
+        let version = |kind: &str, name: &str, stored: &Stored| format!("{kind}/{name}={}", stored.version());
+        let secrets = secrets.iter().map(|(name, stored)| version("s", name, stored));
+        let config_maps = config_maps.iter().map(|(name, stored)| version("c", name, stored));
+        let account = service_account.iter().map(|stored| version("a", "", stored));
+        secrets.chain(config_maps).chain(account).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Stored {
+    fn version(&self) -> String {
+        format!("{}/{}", self.uid, self.resource_version)
+    }
+
+    fn identity(&self) -> (String, String) {
+        (self.uid.clone(), self.resource_version.clone())
     }
 }
 
 /// Takes from what was fetched what the server's spec asks for.
 pub fn resolve(server: &Server, fetched: &Fetched, binding: Binding) -> Result<Credentials, StageFailure> {
-    let Fetched { login, ca, client_certificate, token_ca } = fetched;
-    let mut credentials = Credentials {
-        ca_pem: server.tls.ca.as_ref().map(|reference| bundle(server, reference, ca.as_ref())).transpose()?,
+    let desk = Desk { server, fetched, binding };
+    let token_ca = match &server.login {
+        Login::OAuth2(oauth2) => oauth2.token_ca.as_ref(),
+        Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
+    };
+    let (login, expiries, versions) = desk.login()?;
+    Ok(Credentials {
+        ca_pem: server.tls.ca.as_ref().map(|reference| desk.bundle(reference)).transpose()?,
         client_certificate: (server.tls.client_certificate.as_deref())
-            .map(|name| key_pair(server, name, client_certificate.as_ref()))
+            .map(|name| desk.key_pair(name, desk.stored(name)?))
             .transpose()?,
-        ..Credentials::default()
-    };
-    if let Login::OAuth2(oauth2) = &server.login {
-        let reference = oauth2.token_ca.as_ref();
-        credentials.token_ca_pem =
-            reference.map(|reference| bundle(server, reference, token_ca.as_ref())).transpose()?;
-    }
-    let Some(reference) = server.login.secret() else { return Ok(credentials) };
-    let namespace = &server.key.namespace;
-    let Some(stored) = login else { return Err(absent("Secret", &reference.name, namespace)) };
-    let permitted =
-        binding::check(binding, namespace, &reference.name, &stored.annotations, &destinations(server));
-    permitted.map_err(|refusal| StageFailure::until_changed(refusal.reason, refusal.message))?;
-    credentials.secret = Some(text(&reference.name, &reference.key, namespace, stored)?);
-    credentials.secret_version = (stored.uid.clone(), stored.resource_version.clone());
-    credentials.expires_at = expiry(&reference.name, stored);
-    credentials.allow_plaintext =
-        stored.annotations.get(ALLOW_PLAINTEXT).is_some_and(|value| value == "true");
-    if server.tls.mode == TlsMode::Disabled && !credentials.allow_plaintext {
-        return Err(StageFailure::until_changed(
-            Reason::PlaintextNotAllowed,
-            format!(
-                "tls.mode is Disabled, so the password would travel unencrypted. Use StartTLS or Implicit; or, if the \
-                 network may see the password: kubectl annotate secret {} -n {namespace} {ALLOW_PLAINTEXT}=true",
-                reference.name
-            ),
-        ));
-    }
-    Ok(credentials)
-}
-
-/// Where the login's Secret is about to be sent. Microsoft's built-in hosts need no permission, since
-/// the spec cannot move them.
-fn destinations(server: &Server) -> Vec<Destination<'_>> {
-    let mail = Destination { host: &server.host, port: server.port };
-    match &server.login {
-        Login::OAuth2(oauth2) if oauth2.built_in_hosts => Vec::new(),
-        Login::OAuth2(oauth2) => {
-            let token = oauth2.token_url.host_str().map(|host| Destination {
-                host,
-                port: oauth2.token_url.port_or_known_default().unwrap_or(443),
-            });
-            token.into_iter().chain([mail]).collect()
-        }
-        Login::Password { .. } | Login::None => vec![mail],
-    }
-}
-
-fn absent(kind: &str, name: &str, namespace: &str) -> StageFailure {
-    let reason = if kind == "Secret" { Reason::SecretNotFound } else { Reason::CANotFound };
-    StageFailure::until_changed(
-        reason,
-        format!("{kind} {name} does not exist in namespace {namespace}: create it"),
-    )
-}
-
-fn text(name: &str, key: &str, namespace: &str, stored: &Stored) -> Result<Secret, StageFailure> {
-    let missing = |message| StageFailure::until_changed(Reason::SecretKeyMissing, message);
-    let Some(bytes) = stored.data.get(key) else {
-        let keys: Vec<_> = stored.data.keys().map(String::as_str).collect();
-        let has = if keys.is_empty() { "it is empty".into() } else { format!("it has {}", keys.join(", ")) };
-        return Err(missing(format!("Secret {name} in namespace {namespace} has no key {key}; {has}")));
-    };
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| missing(format!("key {key} of Secret {name} is not UTF-8 text")))?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        return Err(missing(format!("key {key} of Secret {name} is empty")));
-    }
-    if text.contains(['\r', '\n', '\0']) {
-        return Err(missing(format!(
-            "key {key} of Secret {name} holds several lines; a password or client secret is one line"
-        )));
-    }
-    Ok(Secret::new(text))
-}
-
-fn bundle(server: &Server, reference: &CARef, stored: Option<&Stored>) -> Result<String, StageFailure> {
-    let kind = match reference.kind {
-        CAKind::ConfigMap => "ConfigMap",
-        CAKind::Secret => "Secret",
-    };
-    let CARef { name, key, .. } = reference;
-    let namespace = &server.key.namespace;
-    let wrong = |message| StageFailure::until_changed(Reason::CANotFound, message);
-    let Some(stored) = stored else {
-        return Err(wrong(format!(
-            "{kind} {name} with the CA bundle does not exist in namespace {namespace}: create it"
-        )));
-    };
-    let Some(bytes) = stored.data.get(key) else {
-        return Err(wrong(format!(
-            "{kind} {name} has no key {key}; put the CA certificates there, in PEM form"
-        )));
-    };
-    let pem = std::str::from_utf8(bytes).ok().filter(|pem| pem.contains("-----BEGIN CERTIFICATE-----"));
-    pem.map(Into::into).ok_or_else(|| {
-        wrong(format!(
-            "key {key} of {kind} {name} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)"
-        ))
+        token_ca_pem: token_ca.map(|reference| desk.bundle(reference)).transpose()?,
+        proxy: desk.proxy()?,
+        login,
+        versions,
+        expiries,
     })
 }
 
-fn key_pair(server: &Server, name: &str, stored: Option<&Stored>) -> Result<(String, Secret), StageFailure> {
-    let Some(stored) = stored else { return Err(absent("Secret", name, &server.key.namespace)) };
-    let part = |key: &str| {
-        let bytes = stored.data.get(key).map(|bytes| bytes.as_slice());
-        bytes
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
-            .filter(|pem| pem.contains("-----BEGIN "))
-            .ok_or_else(|| {
-                StageFailure::until_changed(
-                    Reason::ClientCertificateInvalid,
-                    format!("Secret {name} must be of type kubernetes.io/tls: its key {key} holds no PEM"),
-                )
-            })
+/// What a resolution works with.
+#[derive(Clone, Copy)]
+struct Desk<'a> {
+    server: &'a Server,
+    fetched: &'a Fetched,
+    binding: Binding,
+}
+
+impl<'a> Desk<'a> {
+    fn namespace(&self) -> &'a str {
+        &self.server.key.namespace
+    }
+
+    fn stored(&self, name: &str) -> Result<&'a Stored, StageFailure> {
+        self.fetched.secrets.get(name).ok_or_else(|| self.absent("Secret", name, Reason::SecretNotFound))
+    }
+
+    /// The login's credentials, when they end, and the versions they were read at.
+    fn login(&self) -> Result<(LoginCredentials, Vec<Expiry>, Vec<(String, String)>), StageFailure> {
+        let mut expiries = Vec::new();
+        let mut versions = Vec::new();
+        for name in self.server.login.secrets() {
+            let stored = self.stored(name)?;
+            self.bound("secret", name, stored, &destinations(self.server))?;
+            versions.push(stored.identity());
+            expiries.extend(expiry(name, stored));
+        }
+        let login = match &self.server.login {
+            Login::None | Login::ClientCertificate { .. } => LoginCredentials::None,
+            Login::Password { password, .. } => self.password(password)?,
+            Login::OAuth2(oauth2) => LoginCredentials::OAuth2 {
+                grant: match &oauth2.grant {
+                    Grant::ClientCredentials => GrantCredential::ClientCredentials,
+                    Grant::RefreshToken(token) => GrantCredential::RefreshToken(self.line(token)?),
+                    Grant::JWTBearer { key, .. } => GrantCredential::ServiceAccountKey(self.text(key)?),
+                },
+                proof: match &oauth2.proof {
+                    Proof::None => ProofCredential::None,
+                    Proof::Secret(secret) => ProofCredential::Secret(self.line(secret)?),
+                    Proof::Certificate(name) => {
+                        ProofCredential::Certificate(self.key_pair(name, self.stored(name)?)?)
+                    }
+                    Proof::Federated { service_account, .. } => {
+                        versions.push(self.service_account(service_account)?.identity());
+                        ProofCredential::Federated
+                    }
+                },
+            },
+        };
+        Ok((login, expiries, versions))
+    }
+
+    fn password(&self, reference: &SecretKeyRef) -> Result<LoginCredentials, StageFailure> {
+        let annotations = &self.stored(&reference.name)?.annotations;
+        let allow_plaintext = annotations.get(ALLOW_PLAINTEXT).is_some_and(|value| value == "true");
+        let password = self.line(reference)?;
+        if self.server.tls.mode == TlsMode::Disabled && !allow_plaintext {
+            return Err(StageFailure::until_changed(
+                Reason::PlaintextNotAllowed,
+                format!(
+                    "tls.mode is Disabled, so the password would travel unencrypted. Use StartTLS or Implicit; or, if the \
+                     network may see the password: kubectl annotate secret {} -n {} {ALLOW_PLAINTEXT}=true",
+                    reference.name,
+                    self.namespace()
+                ),
+            ));
+        }
+        Ok(LoginCredentials::Password { password, allow_plaintext })
+    }
+
+    /// The ServiceAccount, which has to permit its use like a Secret: everybody who may create our objects
+    /// could otherwise be it at a place of his own.
+    fn service_account(&self, name: &str) -> Result<&'a Stored, StageFailure> {
+        let absent = || self.absent("ServiceAccount", name, Reason::ServiceAccountNotFound);
+        let stored = self.fetched.service_account.as_ref().ok_or_else(absent)?;
+        let Login::OAuth2(oauth2) = &self.server.login else { return Ok(stored) };
+        let mut places = destinations(self.server);
+        if oauth2.built_in_hosts {
+            places.extend(token_host(oauth2));
+        }
+        self.bound("serviceaccount", name, stored, &places)?;
+        Ok(stored)
+    }
+
+    fn proxy(&self) -> Result<Option<ProxyCredentials>, StageFailure> {
+        let Some(proxy) = &self.server.proxy else { return Ok(None) };
+        let Some(name) = &proxy.credentials else { return Ok(None) };
+        let place = Destination { host: &proxy.host, port: proxy.port };
+        self.bound("secret", name, self.stored(name)?, &[place])?;
+        let part = |key: &str| self.line(&SecretKeyRef { name: name.clone(), key: key.into() });
+        Ok(Some(ProxyCredentials {
+            username: part("username")?.expose().to_owned(),
+            password: part("password")?,
+        }))
+    }
+
+    fn bound(
+        &self,
+        kind: &str,
+        name: &str,
+        stored: &Stored,
+        places: &[Destination<'_>],
+    ) -> Result<(), StageFailure> {
+        binding::check(self.binding, self.namespace(), (kind, name), &stored.annotations, places)
+            .map_err(|refusal| StageFailure::until_changed(refusal.reason, refusal.message))
+    }
+
+    /// Says that something does not exist.
+    fn absent(&self, kind: &str, name: &str, reason: Reason) -> StageFailure {
+        let namespace = self.namespace();
+        StageFailure::until_changed(
+            reason,
+            format!("{kind} {name} does not exist in namespace {namespace}: create it"),
+        )
+    }
+
+    /// A text of one line; the line break that editors put behind it is not part of it.
+    fn line(&self, reference: &SecretKeyRef) -> Result<Secret, StageFailure> {
+        let text = self.text(reference)?;
+        if text.expose().contains(['\r', '\n', '\0']) {
+            return Err(StageFailure::until_changed(
+                Reason::SecretKeyMissing,
+                format!(
+                    "key {} of Secret {} holds several lines; a password, client secret or token is one line",
+                    reference.key, reference.name
+                ),
+            ));
+        }
+        Ok(text)
+    }
+
+    /// A text, without line breaks at its end.
+    fn text(&self, SecretKeyRef { name, key }: &SecretKeyRef) -> Result<Secret, StageFailure> {
+        let missing = |message| StageFailure::until_changed(Reason::SecretKeyMissing, message);
+        let stored = self.stored(name)?;
+        let Some(bytes) = stored.data.get(key) else {
+            let keys: Vec<_> = stored.data.keys().map(String::as_str).collect();
+            let has =
+                if keys.is_empty() { "it is empty".into() } else { format!("it has {}", keys.join(", ")) };
+            let namespace = self.namespace();
+            return Err(missing(format!("Secret {name} in namespace {namespace} has no key {key}; {has}")));
+        };
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| missing(format!("key {key} of Secret {name} is not UTF-8 text")))?;
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.is_empty() {
+            return Err(missing(format!("key {key} of Secret {name} is empty")));
+        }
+        Ok(Secret::new(text))
+    }
+
+    fn bundle(&self, reference: &CARef) -> Result<String, StageFailure> {
+        let CARef { name, key, .. } = reference;
+        let (kind, stored) = match reference.kind {
+            CAKind::ConfigMap => ("ConfigMap", self.fetched.config_maps.get(name)),
+            CAKind::Secret => ("Secret", self.fetched.secrets.get(name)),
+        };
+        let namespace = self.namespace();
+        let wrong = |message| StageFailure::until_changed(Reason::CANotFound, message);
+        let Some(stored) = stored else {
+            return Err(wrong(format!(
+                "{kind} {name} with the CA bundle does not exist in namespace {namespace}: create it"
+            )));
+        };
+        let Some(bytes) = stored.data.get(key) else {
+            return Err(wrong(format!(
+                "{kind} {name} has no key {key}; put the CA certificates there, in PEM form"
+            )));
+        };
+        let pem = std::str::from_utf8(bytes).ok().filter(|pem| pem.contains("-----BEGIN CERTIFICATE-----"));
+        pem.map(Into::into).ok_or_else(|| {
+            wrong(format!(
+                "key {key} of {kind} {name} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)"
+            ))
+        })
+    }
+
+    fn key_pair(&self, name: &str, stored: &Stored) -> Result<KeyPair, StageFailure> {
+        let part = |key: &str| {
+            let bytes = stored.data.get(key).map(|bytes| bytes.as_slice());
+            bytes
+                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                .filter(|pem| pem.contains("-----BEGIN "))
+                .ok_or_else(|| {
+                    StageFailure::until_changed(
+                        Reason::ClientCertificateInvalid,
+                        format!(
+                            "Secret {name} must be of type kubernetes.io/tls: its key {key} holds no PEM"
+                        ),
+                    )
+                })
+        };
+        Ok(KeyPair { chain_pem: part("tls.crt")?.to_owned(), key_pem: Secret::new(part("tls.key")?) })
+    }
+}
+
+/// Where the login's Secrets, or what is made of them, are about to be sent. Microsoft's built-in hosts need
+/// no permission, since the spec cannot move them; but a proxy can lead elsewhere under any name, so it needs one.
+fn destinations(server: &Server) -> Vec<Destination<'_>> {
+    let mail = Destination { host: &server.host, port: server.port };
+    let (token, hosts) = match &server.login {
+        Login::OAuth2(oauth2) if oauth2.built_in_hosts => (true, Vec::new()),
+        Login::OAuth2(oauth2) => (true, token_host(oauth2).into_iter().chain([mail]).collect()),
+        Login::Password { .. } | Login::ClientCertificate { .. } | Login::None => (false, vec![mail]),
     };
-    Ok((part("tls.crt")?.to_owned(), Secret::new(part("tls.key")?)))
+    let used = server.proxy.iter().filter(|proxy| proxy.carries_mail() || token && proxy.carries_tokens());
+    let proxy = used.map(|proxy| Destination { host: &proxy.host, port: proxy.port });
+    hosts.into_iter().chain(proxy).collect()
+}
+
+fn token_host(oauth2: &OAuth2Login) -> Option<Destination<'_>> {
+    let host = oauth2.token_url.host_str()?;
+    Some(Destination { host, port: oauth2.token_url.port_or_known_default().unwrap_or(443) })
 }
 
 /// Reads the annotation that says when a credential ends: a time, or a date. It is a reminder: one that cannot
 /// be read is told, and stops no mail.
-fn expiry(name: &str, stored: &Stored) -> Option<Result<Timestamp, String>> {
+fn expiry(name: &str, stored: &Stored) -> Option<Expiry> {
     let text = stored.annotations.get(EXPIRES_AT)?.trim();
     let time = text.parse::<Timestamp>().ok().or_else(|| {
         let date: jiff::civil::Date = text.parse().ok()?;
         Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     });
     let format = "must be a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z";
-    Some(time.ok_or_else(|| format!("annotation {EXPIRES_AT} of Secret {name} {format}")))
+    let at = time.ok_or_else(|| format!("annotation {EXPIRES_AT} of Secret {name} {format}"));
+    Some(Expiry { what: format!("the credential in Secret {name}"), at })
 }
 
 #[cfg(test)]

@@ -60,6 +60,16 @@ pub const fn scope(cloud: Cloud) -> &'static str {
     }
 }
 
+/// Whom a Kubernetes token is for that proves an application's identity to a cloud's Entra ID, from
+/// <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations>.
+pub const fn federation_audience(cloud: Cloud) -> &'static str {
+    match cloud {
+        Cloud::Public => "api://AzureADTokenExchange",
+        Cloud::USGovernmentHigh | Cloud::USGovernmentDoD => "api://AzureADTokenExchangeUSGov",
+        Cloud::China => "api://AzureADTokenExchangeChina",
+    }
+}
+
 /// The v2.0 token endpoint of a tenant.
 pub fn token_url(cloud: Cloud, tenant: &Tenant) -> String {
     format!("https://{}/{}/oauth2/v2.0/token", login_host(cloud), tenant.as_str())
@@ -94,6 +104,11 @@ impl Tenant {
         };
         let valid = named && text.len() <= 253 && text.split('.').all(label);
         valid.then(|| Self(text.to_ascii_lowercase())).ok_or(NotATenant)
+    }
+
+    /// Whether it is the tenant's ID, as opposed to a domain.
+    pub fn is_id(&self) -> bool {
+        !self.0.contains('.')
     }
 
     /// In lower case.

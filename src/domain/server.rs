@@ -1,18 +1,21 @@
 //! A mail server as the rest of the program knows it: the spec of a MailServerConfig, checked and
 //! with every default filled in, or every problem it has.
 
-use crate::api::mail_server_config::{
-    Auth, Cloud, ExchangeOnlineAuth, MailServerConfig, OAuth2Auth, TlsMode, TlsVersion, TokenMechanism,
-};
-use crate::api::shared::{CARef, NamespaceAccess, SecretKeyRef};
+mod login;
+mod proxy;
+
+use crate::api::mail_server_config::{Auth, ExchangeOnlineAuth, MailServerConfig, TlsMode, TlsVersion};
+use crate::api::shared::{CAKind, CARef, NamespaceAccess};
 use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::exchange_online;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem::Problem;
-use oauth2::url::Url;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
+
+pub use login::{Grant, Login, OAuth2Login, Proof};
+pub use proxy::{Proxy, ProxyScheme};
 
 /// A mail server, ready to be verified and used.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +40,8 @@ pub struct Server {
     pub reply_to: Option<EmailAddress>,
     /// How to log in.
     pub login: Login,
+    /// What connections go through.
+    pub proxy: Option<Proxy>,
     /// How much may be sent how fast.
     pub limits: Limits,
     /// Namespaces admitted.
@@ -64,47 +69,6 @@ pub struct TlsSettings {
     pub client_certificate: Option<String>,
 }
 
-/// How to log in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Login {
-    /// Not at all.
-    None,
-    /// With a password.
-    Password {
-        /// User name.
-        username: String,
-        /// Where the password is.
-        password: SecretKeyRef,
-    },
-    /// With an OAuth2 token.
-    OAuth2(Box<OAuth2Login>),
-}
-
-/// How to get a token and use it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OAuth2Login {
-    /// The mailbox to log in to.
-    pub username: String,
-    /// Token endpoint.
-    pub token_url: Url,
-    /// Client at the provider.
-    pub client_id: String,
-    /// Where the client secret is.
-    pub client_secret: SecretKeyRef,
-    /// Scopes asked for.
-    pub scopes: Vec<String>,
-    /// Further form parameters.
-    pub parameters: BTreeMap<String, String>,
-    /// How the token is presented.
-    pub mechanism: TokenMechanism,
-    /// Private CA of the token endpoint.
-    pub token_ca: Option<CARef>,
-    /// The Microsoft cloud, for Exchange Online.
-    pub exchange_online: Option<Cloud>,
-    /// Whether every host is Microsoft's own, so that the Secret need not name it.
-    pub built_in_hosts: bool,
-}
-
 /// How much may be sent how fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -118,8 +82,19 @@ pub struct Limits {
     pub recipients_per_message: usize,
 }
 
+/// Names of what a spec refers to, in the namespace of its object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct References<'a> {
+    /// Secrets.
+    pub secrets: BTreeSet<&'a str>,
+    /// ConfigMaps.
+    pub config_maps: BTreeSet<&'a str>,
+    /// The ServiceAccount whose token is the proof.
+    pub service_account: Option<&'a str>,
+}
+
 /// What limits and the journal belong to: a login at a host and port. Configs that share a login share
-/// it. Without a login it is one namespace's use of the host, so that no namespace can slow another.
+/// it. Without a user name it is one namespace's use of the host, so that no namespace can slow another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Account(pub String);
 
@@ -148,7 +123,9 @@ impl Server {
             Some(name) => name.map_err(&mut keep).ok(),
             None => host.clone(),
         };
-        let login = login(spec.auth.as_ref()).map_err(|found| found.into_iter().for_each(&mut keep)).ok();
+        let proxy = spec.proxy.as_ref().and_then(|proxy| Proxy::from_spec(proxy).map_err(&mut keep).ok());
+        let login =
+            Login::from_spec(spec.auth.as_ref()).map_err(|found| found.into_iter().for_each(&mut keep)).ok();
         let interval = spec.verification.interval.parse();
         let port = u16::try_from(endpoint.1).ok().filter(|port| *port > 0);
         if port.is_none() {
@@ -187,6 +164,7 @@ impl Server {
             sender,
             reply_to,
             login,
+            proxy,
             limits: limits(&spec.limits, exchange),
             access: spec.access.namespaces.clone(),
             senders: spec.access.senders.clone(),
@@ -205,41 +183,33 @@ impl Server {
         Account(format!("{who}{host}:{}", self.port))
     }
 
+    /// The names of everything in the server's namespace that the spec refers to.
+    pub fn references(&self) -> References<'_> {
+        let token_ca = match &self.login {
+            Login::OAuth2(oauth2) => oauth2.token_ca.as_ref(),
+            Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
+        };
+        let mut references = References {
+            secrets: self.login.secrets().into_iter().collect(),
+            config_maps: BTreeSet::new(),
+            service_account: self.login.service_account(),
+        };
+        references.secrets.extend(self.tls.client_certificate.as_deref());
+        references.secrets.extend(self.proxy.as_ref().and_then(|proxy| proxy.credentials.as_deref()));
+        for bundle in self.tls.ca.iter().chain(token_ca) {
+            match bundle.kind {
+                CAKind::ConfigMap => references.config_maps.insert(&bundle.name),
+                CAKind::Secret => references.secrets.insert(&bundle.name),
+            };
+        }
+        references
+    }
+
     /// `host:port`, with brackets around an IPv6 address.
     pub fn host_and_port(&self) -> String {
         match self.host.parse() {
             Ok(IpAddr::V6(_)) => format!("[{}]:{}", self.host, self.port),
             _ => format!("{}:{}", self.host, self.port),
-        }
-    }
-}
-
-impl Login {
-    /// The user name, if there is a login.
-    pub fn username(&self) -> Option<&str> {
-        match self {
-            Self::None => None,
-            Self::Password { username, .. } => Some(username),
-            Self::OAuth2(oauth2) => Some(&oauth2.username),
-        }
-    }
-
-    /// The word for the column `Auth`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::None => "None",
-            Self::Password { .. } => "Basic",
-            Self::OAuth2(oauth2) if oauth2.exchange_online.is_some() => "ExchangeOnline",
-            Self::OAuth2(_) => "OAuth2",
-        }
-    }
-
-    /// Where the credential is.
-    pub fn secret(&self) -> Option<&SecretKeyRef> {
-        match self {
-            Self::None => None,
-            Self::Password { password, .. } => Some(password),
-            Self::OAuth2(oauth2) => Some(&oauth2.client_secret),
         }
     }
 }
@@ -257,64 +227,6 @@ fn exchange_endpoint(exchange: &ExchangeOnlineAuth) -> (String, i32) {
     let endpoints = exchange.endpoints.clone().unwrap_or_default();
     let host = endpoints.host.unwrap_or_else(|| exchange_online::smtp_host(exchange.cloud).into());
     (host, endpoints.port.unwrap_or(i32::from(exchange_online::SMTP_PORT)))
-}
-
-fn login(auth: Option<&Auth>) -> Result<Login, Vec<Problem>> {
-    match auth {
-        None => Ok(Login::None),
-        Some(Auth { basic: Some(basic), exchange_online: None, oauth2: None }) => Ok(Login::Password {
-            username: basic.username.clone(),
-            password: basic.password_secret_ref.clone(),
-        }),
-        Some(Auth { basic: None, exchange_online: Some(exchange), oauth2: None }) => exchange_login(exchange),
-        Some(Auth { basic: None, exchange_online: None, oauth2: Some(oauth2) }) => oauth2_login(oauth2),
-        Some(_) => Err(vec![Problem::new("auth", "set exactly one of basic, exchangeOnline, oauth2")]),
-    }
-}
-
-fn exchange_login(exchange: &ExchangeOnlineAuth) -> Result<Login, Vec<Problem>> {
-    let endpoints = exchange.endpoints.clone().unwrap_or_default();
-    let built_in_hosts = endpoints.host.is_none() && endpoints.token_url.is_none();
-    let tenant = exchange_online::Tenant::parse(&exchange.tenant_id)
-        .map_err(|error| vec![Problem::new("auth.exchangeOnline.tenantID", error.to_string())])?;
-    let token_url =
-        endpoints.token_url.unwrap_or_else(|| exchange_online::token_url(exchange.cloud, &tenant));
-    let scope = endpoints.scope.unwrap_or_else(|| exchange_online::scope(exchange.cloud).into());
-    Ok(Login::OAuth2(Box::new(OAuth2Login {
-        username: exchange.username.clone(),
-        token_url: https("auth.exchangeOnline.endpoints.tokenURL", &token_url)?,
-        client_id: exchange.client_id.clone(),
-        client_secret: exchange.client_secret_ref.clone(),
-        scopes: vec![scope],
-        parameters: BTreeMap::new(),
-        mechanism: TokenMechanism::XOAUTH2,
-        token_ca: endpoints.ca_ref,
-        exchange_online: Some(exchange.cloud),
-        built_in_hosts,
-    })))
-}
-
-fn oauth2_login(oauth2: &OAuth2Auth) -> Result<Login, Vec<Problem>> {
-    Ok(Login::OAuth2(Box::new(OAuth2Login {
-        username: oauth2.username.clone(),
-        token_url: https("auth.oauth2.tokenURL", &oauth2.token_url)?,
-        client_id: oauth2.client_id.clone(),
-        client_secret: oauth2.client_secret_ref.clone(),
-        scopes: oauth2.scopes.clone(),
-        parameters: oauth2.parameters.clone(),
-        mechanism: oauth2.mechanism,
-        token_ca: oauth2.ca_ref.clone(),
-        exchange_online: None,
-        built_in_hosts: false,
-    })))
-}
-
-fn https(field: &str, text: &str) -> Result<Url, Vec<Problem>> {
-    let wrong =
-        || vec![Problem::new(field, "must be an https URL such as https://login.corp.example/oauth2/token")];
-    let url = Url::parse(text).map_err(|_| wrong())?;
-    let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    if url.scheme() == "https" && url.host_str().is_some() && plain { Ok(url) } else { Err(wrong()) }
 }
 
 /// A DNS name (in its ASCII form) or an IP address.

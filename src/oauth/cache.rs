@@ -194,7 +194,7 @@ mod tests {
 
     fn key(uid: usize, version: &str) -> TokenKey {
         TokenRequest {
-            secret_version: SecretVersion { uid: uid.to_string(), resource_version: version.into() },
+            versions: vec![SecretVersion { uid: uid.to_string(), resource_version: version.into() }],
             ..crate::oauth::refusal::example()
         }
         .key()

@@ -4,7 +4,7 @@
 use super::claims::{self, TokenClaims};
 use super::failure::{self, TokenFailure};
 use super::http::{Http, HttpError};
-use super::request::{ClientAuthentication, RESERVED_PARAMETERS, TokenRequest};
+use super::request::{ClientAuthentication, Proof, RESERVED_PARAMETERS, TokenRequest};
 use crate::domain::secret::Secret;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
@@ -47,18 +47,21 @@ pub(super) async fn mint(
     now: Timestamp,
 ) -> Result<(Token, Style), TokenFailure> {
     check(request)?;
-    let (style, other) = match (request.authentication, known) {
+    let Proof::Secret { secret, placement } = &request.proof else {
+        return Err(TokenFailure::invalid("only clients with a secret are known so far"));
+    };
+    let (style, other) = match (placement, known) {
         (ClientAuthentication::RequestBody, _) => (Style::Body, None),
         (ClientAuthentication::Detect, Some(style)) => (style, None),
         (ClientAuthentication::Detect, None) => (Style::Basic, Some(Style::Body)),
     };
-    let error = match ask(http, request, style).await {
+    let error = match ask(http, request, secret, style).await {
         Ok(response) => return Ok((believe(request, &response, now)?, style)),
         Err(error) => error,
     };
     let refused = failure::of(request, &error, now);
     let Some(other) = other.filter(|_| failure::may_be_the_style(&error)) else { return Err(refused) };
-    match ask(http, request, other).await {
+    match ask(http, request, secret, other).await {
         Ok(response) => Ok((believe(request, &response, now)?, other)),
         Err(error) => Err(failure::plainer(refused, failure::of(request, &error, now))),
     }
@@ -81,10 +84,15 @@ fn check(request: &TokenRequest) -> Result<(), TokenFailure> {
     })
 }
 
-async fn ask(http: &Http, request: &TokenRequest, style: Style) -> Result<BasicTokenResponse, RequestError> {
+async fn ask(
+    http: &Http,
+    request: &TokenRequest,
+    secret: &Secret,
+    style: Style,
+) -> Result<BasicTokenResponse, RequestError> {
     // The crate's copies of the secret are not wiped; they live as long as this request.
     let client = BasicClient::new(ClientId::new(request.client_id.clone()))
-        .set_client_secret(ClientSecret::new(request.client_secret.expose().to_owned()))
+        .set_client_secret(ClientSecret::new(secret.expose().to_owned()))
         .set_token_uri(TokenUrl::from_url(request.token_url.clone()))
         .set_auth_type(match style {
             Style::Basic => AuthType::BasicAuth,

@@ -5,7 +5,7 @@
 use super::exchange::{Token, believe};
 use super::failure::{self, TokenFailure};
 use super::http::{Answer, Body, HttpError};
-use super::request::{ClientAuthentication, SecretVersion, TokenRequest};
+use super::request::{ClientAuthentication, Grant, Proof, TokenRequest};
 use crate::domain::secret::Secret;
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -18,12 +18,16 @@ pub fn judge(status: u16, body: &[u8], now: Timestamp) -> Option<Result<Token, T
     let request = TokenRequest {
         token_url: "https://login.test/token".parse().ok()?,
         client_id: "client".to_owned(),
-        client_secret: Secret::new("canary-client-secret"),
-        secret_version: SecretVersion::default(),
+        grant: Grant::ClientCredentials,
+        proof: Proof::Secret {
+            secret: Secret::new("canary-client-secret"),
+            placement: ClientAuthentication::RequestBody,
+        },
+        versions: Vec::new(),
         scopes: Vec::new(),
         parameters: std::collections::BTreeMap::default(),
-        authentication: ClientAuthentication::RequestBody,
         ca_pem: None,
+        proxy: None,
     };
     let client = BasicClient::new(ClientId::new(request.client_id.clone()))
         .set_token_uri(TokenUrl::from_url(request.token_url.clone()));

@@ -22,7 +22,10 @@ pub use claims::{Objection, TokenClaims, exchange_online_audiences, objections};
 pub use exchange::Token;
 pub use failure::{Permanence, TokenFailure};
 pub use oauth2::url::Url;
-pub use request::{ClientAuthentication, RESERVED_PARAMETERS, SecretVersion, TokenKey, TokenRequest};
+pub use request::{
+    AssertionSource, ClientAuthentication, Grant, Proof, Proxy, RESERVED_PARAMETERS, SecretVersion, TokenKey,
+    TokenRequest,
+};
 
 #[cfg(test)]
 mod tests;

@@ -144,7 +144,10 @@ pub(super) fn host(request: &TokenRequest) -> String {
 
 /// A server's words without our secrets, in whichever form we sent them.
 pub(super) fn shown(request: &TokenRequest, words: &str) -> String {
-    let secret = request.client_secret.expose();
+    let secret = match &request.proof {
+        super::Proof::Secret { secret, .. } => secret.expose(),
+        _ => "",
+    };
     let basic = STANDARD.encode(format!("{}:{}", form_encoded(&request.client_id), form_encoded(secret)));
     printable(words, &[secret, &basic])
 }
@@ -163,12 +166,16 @@ pub(super) fn example() -> TokenRequest {
         token_url: oauth2::url::Url::parse("https://login.microsoftonline.com/t/oauth2/v2.0/token")
             .unwrap_or_else(|error| unreachable!("{error}")),
         client_id: "app-1".into(),
-        client_secret: crate::domain::secret::Secret::new(SECRET),
-        secret_version: super::SecretVersion::default(),
+        grant: super::Grant::ClientCredentials,
+        proof: super::Proof::Secret {
+            secret: crate::domain::secret::Secret::new(SECRET),
+            placement: super::ClientAuthentication::RequestBody,
+        },
+        versions: vec![super::SecretVersion::default()],
         scopes: vec!["https://outlook.office365.com/.default".into()],
         parameters: [].into(),
-        authentication: super::ClientAuthentication::RequestBody,
         ca_pem: None,
+        proxy: None,
     }
 }
 

@@ -1,34 +1,109 @@
-//! What is asked for: one grant at one token endpoint. Only client credentials with a client secret
-//! (RFC 6749, section 4.4) so far. Holds the request and the name it is cached under; sends nothing.
+//! What is asked for: a grant at a token endpoint, with the proof that the client is who it says. Holds the
+//! request and the name its token is cached under; sends nothing.
 
+use super::failure::TokenFailure;
 use crate::domain::secret::Secret;
+use futures::future::BoxFuture;
 use oauth2::url::Url;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-/// Asks for a token with an application's own credentials.
+/// Asks for a token.
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
     /// The token endpoint; `https` only.
     pub token_url: Url,
-    /// The application, as the provider knows it.
+    /// The client, as the provider knows it; empty where the key of [`Grant::JWTBearer`] names it.
     pub client_id: String,
-    /// What proves that we are that application.
-    pub client_secret: Secret,
-    /// The stored Secret that `client_secret` was read from.
-    pub secret_version: SecretVersion,
+    /// What is traded for the token.
+    pub grant: Grant,
+    /// What proves that we are that client.
+    pub proof: Proof,
+    /// The stored objects that `grant` and `proof` were read from.
+    pub versions: Vec<SecretVersion>,
     /// Sent as one `scope`, joined by spaces; left out when empty.
     pub scopes: Vec<String>,
     /// Further form fields some providers want (`audience`, `resource`). Must not hold one of
     /// [`RESERVED_PARAMETERS`].
     pub parameters: BTreeMap<String, String>,
-    /// Where the client's credentials go.
-    pub authentication: ClientAuthentication,
     /// PEM certificates trusted instead of the system's when the endpoint has a private CA.
     pub ca_pem: Option<String>,
+    /// What the request goes through.
+    pub proxy: Option<Proxy>,
+}
+
+/// What is traded for a token.
+#[derive(Debug, Clone)]
+pub enum Grant {
+    /// The proof alone (RFC 6749, section 4.4).
+    ClientCredentials,
+    /// A refresh token (RFC 6749, section 6).
+    RefreshToken(Secret),
+    /// A statement signed with a service account's key (RFC 7523, section 2.1).
+    JWTBearer {
+        /// The JSON key file, with `client_email`, `private_key` and `private_key_id`.
+        key_file: Secret,
+        /// In whose name.
+        subject: String,
+    },
+}
+
+/// What proves that we are the client.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// Nothing: a public client, or the grant is proof enough.
+    None,
+    /// The client secret.
+    Secret {
+        /// The secret.
+        secret: Secret,
+        /// Where it goes.
+        placement: ClientAuthentication,
+    },
+    /// A statement signed by the client's key (RFC 7523, section 2.2; OpenID Connect's `private_key_jwt`).
+    Certificate {
+        /// The certificate that the provider knows, PEM.
+        chain_pem: String,
+        /// Its key, PEM.
+        key_pem: Secret,
+    },
+    /// A token of another issuer that the provider trusts, asked for anew for each exchange.
+    Federated(AssertionSource),
+}
+
+/// Where a [`Proof::Federated`] gets its token from.
+#[derive(Clone)]
+pub struct AssertionSource(
+    pub Arc<dyn Fn() -> BoxFuture<'static, Result<Secret, TokenFailure>> + Send + Sync>,
+);
+
+impl fmt::Debug for AssertionSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AssertionSource")
+    }
+}
+
+/// A proxy for token requests.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// `socks5://`, `http://` or `https://` with host and port.
+    pub url: Url,
+    /// User name and password.
+    pub credentials: Option<(String, Secret)>,
 }
 
 /// The form fields we send ourselves. RFC 6749, section 3.2 forbids to send one twice.
-pub const RESERVED_PARAMETERS: [&str; 4] = ["client_id", "client_secret", "grant_type", "scope"];
+pub const RESERVED_PARAMETERS: [&str; 8] = [
+    "client_id",
+    "client_secret",
+    "grant_type",
+    "scope",
+    "client_assertion",
+    "client_assertion_type",
+    "refresh_token",
+    "assertion",
+];
 
 /// A Secret as it was when it was read: another version may hold another credential, and a Secret
 /// deleted and created anew has another uid.
@@ -55,9 +130,10 @@ pub enum ClientAuthentication {
 /// What a token is cached under. Two requests that differ in anything the provider sees differ here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TokenKey {
-    secret_version: SecretVersion,
+    versions: Vec<SecretVersion>,
     token_url: Url,
     client_id: String,
+    subject: Option<String>,
     scopes: Vec<String>,
     parameters: BTreeMap<String, String>,
 }
@@ -69,17 +145,22 @@ impl TokenRequest {
         let Self {
             token_url,
             client_id,
-            client_secret: _, // stands in the Secret's version; no copy of it lives as long as a token
-            secret_version,
+            grant,
+            proof: _, // stands in the versions; no copy of it lives as long as a token
+            versions,
             scopes,
             parameters,
-            authentication: _, // says how to ask, not for what
-            ca_pem: _,         // likewise
+            ca_pem: _, // says how to ask, not for what
+            proxy: _,  // likewise
         } = self;
         TokenKey {
-            secret_version: secret_version.clone(),
+            versions: versions.clone(),
             token_url: token_url.clone(),
             client_id: client_id.clone(),
+            subject: match grant {
+                Grant::JWTBearer { subject, .. } => Some(subject.clone()),
+                Grant::ClientCredentials | Grant::RefreshToken(_) => None,
+            },
             scopes: scopes.clone(),
             parameters: parameters.clone(),
         }
@@ -87,10 +168,10 @@ impl TokenRequest {
 }
 
 impl TokenKey {
-    /// Whether `newer` was read from the same Secret at another version: then this key's token belongs
+    /// Whether `newer` was read from the same Secrets at other versions: then this key's token belongs
     /// to a credential that has been replaced.
     pub(super) fn is_replaced_by(&self, newer: &Self) -> bool {
-        self.secret_version.uid == newer.secret_version.uid
-            && self.secret_version.resource_version != newer.secret_version.resource_version
+        let uids = |key: &Self| key.versions.iter().map(|version| version.uid.clone()).collect::<Vec<_>>();
+        !self.versions.is_empty() && uids(self) == uids(newer) && self.versions != newer.versions
     }
 }

@@ -42,14 +42,19 @@ async fn with(ca: ThrowawayCa) -> Setup {
     let request = TokenRequest {
         token_url: server.url("/tenant/oauth2/v2.0/token").parse().unwrap(),
         client_id: "app-1".into(),
-        client_secret: Secret::new(SECRET),
-        secret_version: SecretVersion { uid: "uid".into(), resource_version: "1".into() },
+        grant: Grant::ClientCredentials,
+        proof: secret(ClientAuthentication::RequestBody),
+        versions: vec![SecretVersion { uid: "uid".into(), resource_version: "1".into() }],
         scopes: vec!["https://outlook.office365.com/.default".into()],
         parameters: [("resource".to_owned(), "mail".to_owned())].into(),
-        authentication: ClientAuthentication::RequestBody,
         ca_pem: Some(ca.ca_pem),
+        proxy: None,
     };
     Setup { server, tokens: Tokens::new(loopback_permitted()), request }
+}
+
+fn secret(placement: ClientAuthentication) -> Proof {
+    Proof::Secret { secret: Secret::new(SECRET), placement }
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -122,7 +127,7 @@ async fn what_is_sent_in_the_form() {
 #[tokio::test]
 async fn basic_first_then_the_form_and_the_one_that_worked_is_remembered() {
     let mut setup = setup().await;
-    setup.request.authentication = ClientAuthentication::Detect;
+    setup.request.proof = secret(ClientAuthentication::Detect);
     setup.server.then(Answer::error(401, "invalid_client", "not like this")).then(Answer::token("one", 600));
     let first = setup.get(0).await.unwrap();
     setup.tokens.invalidate(&setup.request.key(), &first);
@@ -152,7 +157,7 @@ async fn only_a_refusal_that_may_mean_the_style_is_tried_in_the_other() {
         (Answer::Close, 1),
     ] {
         let mut setup = setup().await;
-        setup.request.authentication = ClientAuthentication::Detect;
+        setup.request.proof = secret(ClientAuthentication::Detect);
         setup.server.otherwise(answer.clone());
         setup.get(0).await.unwrap_err();
         assert_eq!(setup.server.requests().len(), requests, "{answer:?}");
@@ -433,13 +438,13 @@ async fn what_counts_as_another_token() {
     type Change = fn(&mut TokenRequest);
     let changes: [(Change, bool); 8] = [
         (|_| {}, true),
-        (|request| request.secret_version.resource_version = "2".into(), false),
-        (|request| request.secret_version.uid = "other".into(), false),
+        (|request| request.versions[0].resource_version = "2".into(), false),
+        (|request| request.versions[0].uid = "other".into(), false),
         (|request| request.token_url.set_path("/other"), false),
         (|request| request.client_id = "app-2".into(), false),
         (|request| request.scopes.clear(), false),
         (|request| request.parameters.clear(), false),
-        (|request| request.authentication = ClientAuthentication::Detect, true),
+        (|request| request.proof = secret(ClientAuthentication::Detect), true),
     ];
     for (number, (change, same)) in changes.into_iter().enumerate() {
         let mut setup = setup().await;

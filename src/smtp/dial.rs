@@ -5,6 +5,7 @@ use super::deadlines::Deadlines;
 use super::sasl::AuthForm;
 use crate::domain::egress;
 use crate::domain::failure::{Failure, Phase};
+use crate::domain::secret::Secret;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +25,32 @@ pub enum TlsMode {
     Disabled,
 }
 
+/// A proxy on the way.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// What it speaks.
+    pub scheme: ProxyScheme,
+    /// IP address or DNS name.
+    pub host: Arc<str>,
+    /// TCP port.
+    pub port: u16,
+    /// User name and password, if it wants some.
+    pub credentials: Option<(Arc<str>, Secret)>,
+    /// For [`ProxyScheme::Https`].
+    pub tls_config: Arc<rustls::ClientConfig>,
+}
+
+/// What a proxy speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProxyScheme {
+    /// RFC 1928, with user name and password of RFC 1929.
+    Socks5,
+    /// CONNECT (RFC 9110, section 9.3.6).
+    Http,
+    /// CONNECT over TLS.
+    Https,
+}
+
 /// Where to connect and how. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -39,6 +66,8 @@ pub struct Target {
     pub server_name: ServerName<'static>,
     /// What we call ourselves in EHLO.
     pub hello_name: Arc<str>,
+    /// What the connection goes through; `None`: nothing.
+    pub proxy: Option<Proxy>,
     /// Asked about each address before it is connected to.
     pub egress: Arc<egress::Policy>,
     /// How long each step may take.

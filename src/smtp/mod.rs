@@ -51,7 +51,7 @@ mod wire;
 
 pub use connection::{Connection, ServerInfo, connect};
 pub use deadlines::Deadlines;
-pub use dial::{Target, TlsMode, resolve};
+pub use dial::{Proxy, ProxyScheme, Target, TlsMode, resolve};
 pub use sasl::{AuthForm, Credentials, PasswordMechanism, TokenMechanism};
 pub use session::Session;
 pub use transaction::{Answer, DataOutcome, Envelope, Opened};

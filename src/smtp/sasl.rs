@@ -25,7 +25,7 @@ pub enum Credentials {
         username: String,
         /// The password.
         password: Secret,
-        /// One mechanism only; absent: PLAIN, else LOGIN.
+        /// One mechanism only; absent: the strongest one offered.
         mechanism: Option<PasswordMechanism>,
         /// The Secret's owner permits the password to travel unencrypted.
         allow_plaintext: bool,
@@ -36,14 +36,23 @@ pub enum Credentials {
         username: String,
         /// The access token, without `Bearer`.
         token: Secret,
-        /// How it is presented.
-        mechanism: TokenMechanism,
+        /// One mechanism only; absent: XOAUTH2, else OAUTHBEARER.
+        mechanism: Option<TokenMechanism>,
+    },
+    /// The client certificate of the TLS connection (SASL EXTERNAL).
+    Certificate {
+        /// The account to act for, where the certificate does not say it.
+        username: Option<String>,
     },
 }
 
 /// Mechanisms for passwords.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PasswordMechanism {
+    /// RFC 5802 and RFC 7677, bound to the TLS connection.
+    ScramSha256Plus,
+    /// RFC 7677.
+    ScramSha256,
     /// RFC 4616.
     Plain,
     /// Never standardised, and the only one of some servers.
@@ -74,6 +83,7 @@ impl Credentials {
         match self {
             Self::Password { .. } => LoginKind::Password,
             Self::Token { .. } => LoginKind::OAuth2,
+            Self::Certificate { .. } => LoginKind::Certificate,
         }
     }
 
@@ -88,15 +98,22 @@ impl Credentials {
             Self::Password { mechanism: None, .. } => &["PLAIN", "LOGIN"],
             Self::Password { mechanism: Some(PasswordMechanism::Plain), .. } => &["PLAIN"],
             Self::Password { mechanism: Some(PasswordMechanism::Login), .. } => &["LOGIN"],
-            Self::Token { mechanism: TokenMechanism::XOAuth2, .. } => &["XOAUTH2"],
-            Self::Token { mechanism: TokenMechanism::OAuthBearer, .. } => &["OAUTHBEARER"],
+            Self::Password { mechanism: Some(PasswordMechanism::ScramSha256), .. } => &["SCRAM-SHA-256"],
+            Self::Password { mechanism: Some(PasswordMechanism::ScramSha256Plus), .. } => {
+                &["SCRAM-SHA-256-PLUS"]
+            }
+            Self::Token { mechanism: None, .. } => &["XOAUTH2", "OAUTHBEARER"],
+            Self::Token { mechanism: Some(TokenMechanism::XOAuth2), .. } => &["XOAUTH2"],
+            Self::Token { mechanism: Some(TokenMechanism::OAuthBearer), .. } => &["OAUTHBEARER"],
+            Self::Certificate { .. } => &["EXTERNAL"],
         }
     }
 
-    fn parts(&self) -> (&str, &Secret) {
+    fn parts(&self) -> Option<(&str, &Secret)> {
         match self {
-            Self::Password { username, password, .. } => (username, password),
-            Self::Token { username, token, .. } => (username, token),
+            Self::Password { username, password, .. } => Some((username, password)),
+            Self::Token { username, token, .. } => Some((username, token)),
+            Self::Certificate { .. } => None,
         }
     }
 }
@@ -177,7 +194,7 @@ impl<'a> Exchange<'a> {
             sent: Vec::new(),
             token_status: None,
         };
-        let (username, secret) = credentials.parts();
+        let (username, secret) = credentials.parts().ok_or_else(Failure::unusable_credentials)?;
         // A CR or LF would be harmless in base64 but is surely a mistake in the Secret.
         if username.is_empty() || secret.is_empty() || username.contains(['\r', '\n', '\0', '\u{1}']) {
             return Err(Failure::unusable_credentials());
@@ -276,9 +293,8 @@ impl<'a> Exchange<'a> {
     fn judge(&self, reply: &Reply) -> Failure {
         let mut failure = classify(Phase::Auth, reply, self.credentials.kind());
         if let Some(reply) = &mut failure.reply {
-            let (_, secret) = self.credentials.parts();
             let mut secrets: Vec<&str> = self.sent.iter().map(|sent| sent.as_str()).collect();
-            secrets.push(secret.expose());
+            secrets.extend(self.credentials.parts().map(|(_, secret)| secret.expose()));
             reply.redact(&secrets);
         }
         if let Some(status) = self.token_status.as_ref().filter(|status| !status.is_empty()) {
@@ -289,7 +305,7 @@ impl<'a> Exchange<'a> {
 }
 
 fn start(mechanism: &str, credentials: &Credentials) -> Option<rsasl::prelude::Session> {
-    let (username, secret) = credentials.parts();
+    let (username, secret) = credentials.parts()?;
     let answers = Answers { username: username.to_owned(), secret: secret.clone() };
     let config = SASLConfig::builder().with_default_mechanisms().with_callback(answers).ok()?;
     let name = Mechname::parse(mechanism.as_bytes()).ok()?;

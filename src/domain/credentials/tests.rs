@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
 use crate::api::MailServerConfig;
@@ -44,7 +44,22 @@ fn login(password: &[u8]) -> Stored {
 }
 
 fn of_login(login: Stored) -> Fetched {
-    Fetched { login: Some(login), ..Fetched::default() }
+    secrets([("login", login)])
+}
+
+fn secrets<const N: usize>(secrets: [(&str, Stored); N]) -> Fetched {
+    Fetched { secrets: named(secrets), ..Fetched::default() }
+}
+
+fn named<const N: usize>(objects: [(&str, Stored); N]) -> BTreeMap<String, Stored> {
+    objects.into_iter().map(|(name, stored)| (name.to_owned(), stored)).collect()
+}
+
+fn password(found: &Credentials) -> (&str, bool) {
+    let LoginCredentials::Password { password, allow_plaintext } = &found.login else {
+        unreachable!("{found:?}")
+    };
+    (password.expose(), *allow_plaintext)
 }
 
 /// The refusal, which only a change can mend.
@@ -60,13 +75,13 @@ fn a_password_is_one_line_without_its_break() {
     for text in ["canary", "canary\n", "canary\r\n", "canary\n\n"] {
         let found =
             resolve(&server(&json!({})), &of_login(login(text.as_bytes())), Binding::Required).unwrap();
-        assert_eq!(found.secret.unwrap().expose(), "canary", "{text:?}");
-        assert_eq!(found.secret_version, ("u1".into(), "7".into()));
-        assert_eq!((found.expires_at, found.allow_plaintext), (None, false));
+        assert_eq!(password(&found), ("canary", false), "{text:?}");
+        assert_eq!(found.versions, [("u1".into(), "7".into())]);
+        assert_eq!(found.expiries, []);
     }
     // Spaces may be part of it.
     let found = resolve(&server(&json!({})), &of_login(login(b" canary ")), Binding::Required).unwrap();
-    assert_eq!(found.secret.unwrap().expose(), " canary ");
+    assert_eq!(password(&found).0, " canary ");
 }
 
 #[test]
@@ -96,7 +111,7 @@ fn secrets_that_cannot_be_used_say_what_to_do() {
             "kubectl annotate --overwrite secret login -n ns mail-operator.dev/allowed-hosts='smtp.corp.example'",
         ),
     ] {
-        let fetched = Fetched { login: secret, ..Fetched::default() };
+        let fetched = secret.map(of_login).unwrap_or_default();
         let (found, message) = refusal(&server(&json!({})), &fetched);
         assert_eq!(found, reason, "{message}");
         assert!(message.contains(words), "`{words}` is missing in: {message}");
@@ -107,9 +122,8 @@ fn secrets_that_cannot_be_used_say_what_to_do() {
 fn a_client_secret_must_name_the_token_host_and_the_mail_server() {
     let server = server(&oauth2());
     let with = |hosts: &str| Fetched {
-        login: Some(stored(&[("mail-operator.dev/allowed-hosts", hosts)], &[("password", b"canary")])),
-        token_ca: Some(stored(&[], &[("ca.crt", CA.as_bytes())])),
-        ..Fetched::default()
+        config_maps: named([("token-ca", stored(&[], &[("ca.crt", CA.as_bytes())]))]),
+        ..of_login(stored(&[("mail-operator.dev/allowed-hosts", hosts)], &[("password", b"canary")]))
     };
     for (hosts, missing) in [
         ("", "login.corp.example and smtp.corp.example"),
@@ -161,7 +175,7 @@ fn a_password_in_the_clear_needs_its_owners_word() {
         let command = "kubectl annotate secret login -n ns mail-operator.dev/allow-plaintext=true";
         assert!(message.ends_with(command), "{message}");
     }
-    assert!(resolve(&plain, &with("true"), Binding::Required).unwrap().allow_plaintext);
+    assert!(password(&resolve(&plain, &with("true"), Binding::Required).unwrap()).1);
 }
 
 #[test]
@@ -179,11 +193,17 @@ fn a_bundle_is_pem_under_its_key() {
         ("ConfigMap", Some(stored(&[], &[("ca.crt", b"MIIB")])), "holds no certificate in PEM form"),
         ("Secret", Some(stored(&[], &[("ca.crt", b"\xff")])), "holds no certificate in PEM form"),
     ] {
-        let (reason, message) = refusal(&by(kind), &Fetched { ca, ..Fetched::default() });
+        let objects = ca.map(|ca| named([("ca", ca)])).unwrap_or_default();
+        let fetched = match kind {
+            "Secret" => Fetched { secrets: objects, ..Fetched::default() },
+            _ => Fetched { config_maps: objects, ..Fetched::default() },
+        };
+        let (reason, message) = refusal(&by(kind), &fetched);
         assert_eq!(reason, Reason::CANotFound);
         assert!(message.contains(words), "{message}");
     }
-    let fetched = Fetched { ca: Some(stored(&[], &[("ca.crt", CA.as_bytes())])), ..Fetched::default() };
+    let config_maps = named([("ca", stored(&[], &[("ca.crt", CA.as_bytes())]))]);
+    let fetched = Fetched { config_maps, ..Fetched::default() };
     assert_eq!(resolve(&by("ConfigMap"), &fetched, Binding::Required).unwrap().ca_pem.as_deref(), Some(CA));
 }
 
@@ -191,10 +211,7 @@ fn a_bundle_is_pem_under_its_key() {
 fn a_client_certificate_is_a_pair() {
     let server =
         server(&json!({ "auth": null, "tls": { "clientCertificateSecretRef": { "name": "robot" } } }));
-    let with = |data: &[(&str, &[u8])]| Fetched {
-        client_certificate: Some(stored(&[], data)),
-        ..Fetched::default()
-    };
+    let with = |data: &[(&str, &[u8])]| secrets([("robot", stored(&[], data))]);
     let (reason, message) = refusal(&server, &Fetched::default());
     assert_eq!(
         (reason, message.as_str()),
@@ -211,7 +228,7 @@ fn a_client_certificate_is_a_pair() {
     }
     let key = b"-----BEGIN PRIVATE KEY-----\ncanary";
     let found = resolve(&server, &with(&[("tls.crt", CA.as_bytes()), ("tls.key", key)]), Binding::Required);
-    assert_eq!(found.unwrap().client_certificate.unwrap().0, CA);
+    assert_eq!(found.unwrap().client_certificate.unwrap().chain_pem, CA);
 }
 
 #[test]
@@ -226,39 +243,96 @@ fn when_a_credential_ends_is_a_date_or_a_time() {
         ("2027-01-31T12:00:00+01:00", "2027-01-31T11:00:00Z"),
     ] {
         let found = resolve(&server(&json!({})), &with(text), Binding::Required).unwrap();
-        assert_eq!(found.expires_at, Some(Ok(time.parse().unwrap())), "{text}");
+        let what = "the credential in Secret login".into();
+        assert_eq!(found.expiries, [Expiry { what, at: Ok(time.parse().unwrap()) }], "{text}");
     }
     for text in ["", "soon", "31.01.2027", "2027-13-01"] {
         // A reminder that cannot be read is no reason to send nothing.
         let found = resolve(&server(&json!({})), &with(text), Binding::Required).unwrap();
-        let message = found.expires_at.unwrap().unwrap_err();
+        let message = found.expiries[0].at.clone().unwrap_err();
         assert!(message.contains("must be a date such as 2027-01-31"), "{text}: {message}");
     }
 }
 
 #[test]
 fn the_fingerprint_changes_with_every_object_that_was_read() {
-    type Slot = fn(&mut Fetched) -> &mut Option<Stored>;
     let all = || Fetched {
-        login: Some(login(b"canary")),
-        ca: Some(stored(&[], &[])),
-        client_certificate: Some(stored(&[], &[])),
-        token_ca: Some(stored(&[], &[])),
+        secrets: named([("login", login(b"canary")), ("robot", stored(&[], &[]))]),
+        config_maps: named([("ca", stored(&[], &[])), ("token-ca", stored(&[], &[]))]),
+        service_account: Some(stored(&[], &[])),
     };
     let before = all().fingerprint();
     assert!(!before.contains("canary"));
-    let slots: [Slot; 4] =
-        [|all| &mut all.login, |all| &mut all.ca, |all| &mut all.client_certificate, |all| &mut all.token_ca];
-    for slot in slots {
-        let changes: [fn(&mut Option<Stored>); 3] = [
-            |found| *found = None,
-            |found| found.as_mut().unwrap().resource_version.push('1'),
-            |found| found.as_mut().unwrap().uid.push('1'),
-        ];
+    let changes: [fn(&mut Stored); 2] =
+        [|found| found.resource_version.push('1'), |found| found.uid.push('1')];
+    let objects: [fn(&mut Fetched) -> &mut Stored; 5] = [
+        |all| all.secrets.get_mut("login").unwrap(),
+        |all| all.secrets.get_mut("robot").unwrap(),
+        |all| all.config_maps.get_mut("ca").unwrap(),
+        |all| all.config_maps.get_mut("token-ca").unwrap(),
+        |all| all.service_account.as_mut().unwrap(),
+    ];
+    for object in objects {
         for change in changes {
             let mut other = all();
-            change(slot(&mut other));
+            change(object(&mut other));
             assert_ne!(other.fingerprint(), before);
         }
     }
+    let removals: [fn(&mut Fetched); 3] = [
+        |all| drop(all.secrets.remove("robot")),
+        |all| drop(all.config_maps.remove("ca")),
+        |all| all.service_account = None,
+    ];
+    for remove in removals {
+        let mut other = all();
+        remove(&mut other);
+        assert_ne!(other.fingerprint(), before);
+    }
+}
+
+/// A credential whose way leads through a proxy could be led anywhere by it, whatever name the spec gives.
+#[test]
+fn a_proxy_on_the_way_must_be_named_too() {
+    let proxied = |traffic: &str| {
+        server(&json!({ "proxy": { "url": "http://proxy.corp.example:3128", "traffic": traffic } }))
+    };
+    let (reason, message) = refusal(&proxied("All"), &of_login(login(b"canary")));
+    assert_eq!(reason, Reason::SecretNotBound);
+    assert!(message.contains("to be sent to proxy.corp.example. "), "{message}");
+    assert!(
+        resolve(&proxied("Tokens"), &of_login(login(b"canary")), Binding::Required).is_ok(),
+        "not on its way"
+    );
+    let hosts = [("mail-operator.dev/allowed-hosts", "smtp.corp.example,proxy.corp.example:3128")];
+    let both = of_login(stored(&hosts, &[("password", b"canary")]));
+    assert!(resolve(&proxied("Mail"), &both, Binding::Required).is_ok());
+}
+
+#[test]
+fn a_service_account_must_permit_its_use() {
+    let mut config = MailServerConfig::new(
+        "mail",
+        serde_json::from_value(json!({
+            "sender": { "address": "it@corp.example" },
+            "auth": { "exchangeOnline": {
+                "tenantID": "corp.example", "clientID": "app", "username": "it@corp.example",
+                "federatedToken": { "serviceAccountName": "mailer" }
+            } }
+        }))
+        .unwrap(),
+    );
+    config.metadata.namespace = Some("ns".into());
+    config.metadata.uid = Some("uid".into());
+    let server = Server::from_config(&config).unwrap();
+    let with = |account| Fetched { service_account: account, ..Fetched::default() };
+    let (reason, _) = refusal(&server, &with(None));
+    assert_eq!(reason, Reason::ServiceAccountNotFound);
+    let (reason, message) = refusal(&server, &with(Some(stored(&[], &[]))));
+    assert_eq!(reason, Reason::SecretNotBound);
+    let command = "kubectl annotate --overwrite serviceaccount mailer -n ns mail-operator.dev/allowed-hosts='login.microsoftonline.com'";
+    assert!(message.ends_with(command), "{message}");
+    let hosts = [("mail-operator.dev/allowed-hosts", "login.microsoftonline.com")];
+    let found = resolve(&server, &with(Some(stored(&hosts, &[]))), Binding::Required).unwrap();
+    assert_eq!(found.versions, [("u1".into(), "7".into())]);
 }

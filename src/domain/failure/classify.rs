@@ -15,6 +15,8 @@ pub enum LoginKind {
     Password,
     /// A token.
     OAuth2,
+    /// The client certificate of the TLS connection.
+    Certificate,
 }
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -69,6 +71,10 @@ pub(super) const fn login_advice(login: LoginKind) -> &'static str {
         LoginKind::Password => {
             "user name or password is wrong, or the account is locked; correct the Secret (some services need an \
              app password)"
+        }
+        LoginKind::Certificate => {
+            "the server does not take the client certificate of tls.clientCertificateSecretRef for a login: register \
+             it at the server, and compare auth.clientCertificate.username with the account it belongs to"
         }
         LoginKind::None => "the server wants a login: set auth",
     }

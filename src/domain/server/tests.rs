@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::api::mail_server_config::TokenMechanism;
 use serde_json::{Value, json};
 
 const SENDER: &str = "it@corp.example";
@@ -118,7 +119,7 @@ fn every_field_arrives() {
     assert_eq!(server.reply_to.map(|address| address.to_string()).as_deref(), Some("help@corp.example"));
     assert_eq!(server.hello_name, "cluster.corp.example");
     assert_eq!((server.login.kind(), server.login.username()), ("Basic", Some("it")));
-    assert_eq!(server.login.secret().map(|secret| secret.key.as_str()), Some("password"));
+    assert_eq!(server.login.secrets(), ["login"]);
     assert_eq!(
         server.limits,
         Limits {

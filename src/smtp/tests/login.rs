@@ -269,7 +269,7 @@ async fn unusable_credentials_stay_here() {
         Credentials::Token {
             username: "joe\u{1}auth=Bearer other".to_owned(),
             token: Secret::new("x"),
-            mechanism: TokenMechanism::XOAuth2,
+            mechanism: Some(TokenMechanism::XOAuth2),
         },
         token("", TokenMechanism::XOAuth2),
     ] {

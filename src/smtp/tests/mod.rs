@@ -58,6 +58,7 @@ fn plain(address: SocketAddr) -> Target {
         tls_config: nobody.unwrap(),
         server_name: ServerName::try_from("mail.test").unwrap(),
         hello_name: "client.test".into(),
+        proxy: None,
         egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
         deadlines: Deadlines::all(Duration::from_secs(20)),
         auth_form: None,
@@ -74,7 +75,11 @@ fn password(allow_plaintext: bool) -> Credentials {
 }
 
 fn token(token: &str, mechanism: TokenMechanism) -> Credentials {
-    Credentials::Token { username: "joe@corp.test".to_owned(), token: Secret::new(token), mechanism }
+    Credentials::Token {
+        username: "joe@corp.test".to_owned(),
+        token: Secret::new(token),
+        mechanism: Some(mechanism),
+    }
 }
 
 /// All stages in a row.

@@ -238,6 +238,7 @@ impl Attempt<'_> {
             tls_config: self.world.client.clone(),
             server_name: ServerName::try_from("mail.test").unwrap(),
             hello_name: "client.test".into(),
+            proxy: None,
             egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
             deadlines,
             auth_form: matches!(self.cell.place, Place::AuthPlainAlone | Place::PlainResponse)
@@ -250,7 +251,7 @@ impl Attempt<'_> {
             Place::TokenError => Credentials::Token {
                 username: USER.to_owned(),
                 token: Secret::new(PASSWORD),
-                mechanism: TokenMechanism::XOAuth2,
+                mechanism: Some(TokenMechanism::XOAuth2),
             },
             place => Credentials::Password {
                 username: USER.to_owned(),
