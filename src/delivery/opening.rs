@@ -10,7 +10,6 @@ use crate::delivery::Delivery;
 use crate::domain::credentials::{
     self, Credentials, Expiry, GrantCredential, KeyPair, LoginCredentials, ProofCredential,
 };
-use crate::domain::failure::Phase;
 use crate::domain::server::{Grant, Login, OAuth2Login, Proof, ProxyScheme, Server};
 use crate::domain::verification::{StageFailure, Verification};
 use crate::oauth::{self, ClientAuthentication, SecretVersion, Token, TokenRequest};
@@ -201,16 +200,7 @@ impl Delivery {
                 if let Some(id) = &failure.correlation_id {
                     tracing::info!(reason = %failure.reason, correlation_id = id, "token refused");
                 }
-                let base = match failure.permanence {
-                    oauth::Permanence::Temporary { retry_after } => StageFailure {
-                        retry_after,
-                        ..StageFailure::temporary(failure.reason, failure.message)
-                    },
-                    oauth::Permanence::UntilChanged => {
-                        StageFailure::until_changed(failure.reason, failure.message)
-                    }
-                };
-                Err(StageFailure { phase: Phase::Auth, ..base })
+                Err(failure.into())
             }
         }
     }

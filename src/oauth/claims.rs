@@ -86,6 +86,12 @@ pub fn inspect(token: &str) -> TokenClaims {
     payload(token).map(|claims| read(&claims)).unwrap_or_default()
 }
 
+/// Claims that are texts, as they may be shown; empty where there are none.
+pub(super) fn texts<const N: usize>(token: &str, names: [&str; N]) -> [String; N] {
+    let claims = payload(token).unwrap_or_default();
+    names.map(|name| text(&claims, name).unwrap_or_default())
+}
+
 fn payload(token: &str) -> Option<Map<String, Value>> {
     if token.len() > MAX_TOKEN {
         return None;
@@ -99,11 +105,7 @@ fn payload(token: &str) -> Option<Map<String, Value>> {
 }
 
 fn read(claims: &Map<String, Value>) -> TokenClaims {
-    let text = |name: &str| match claims.get(name)? {
-        Value::String(text) => shown(text),
-        Value::Array(entries) => entries.iter().find_map(Value::as_str).and_then(shown),
-        _ => None,
-    };
+    let text = |name: &str| text(claims, name);
     let list = |name: &str| -> Vec<String> {
         match claims.get(name) {
             Some(Value::String(words)) => words.split(' ').filter_map(shown).take(MAX_ENTRIES).collect(),
@@ -121,6 +123,14 @@ fn read(claims: &Map<String, Value>) -> TokenClaims {
         tenant: text("tid"),
         app_id: text("appid").or_else(|| text("azp")).or_else(|| text("client_id")),
         expires_at: claims.get("exp").and_then(seconds),
+    }
+}
+
+fn text(claims: &Map<String, Value>, name: &str) -> Option<String> {
+    match claims.get(name)? {
+        Value::String(text) => shown(text),
+        Value::Array(entries) => entries.iter().find_map(Value::as_str).and_then(shown),
+        _ => None,
     }
 }
 

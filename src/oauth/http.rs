@@ -2,16 +2,17 @@
 //! taken from the environment, and only to addresses that the egress policy admits. Knows nothing
 //! of OAuth, and hands on a server's body only as bytes that print as their length.
 
+use crate::domain::secret::Secret;
 use crate::{api::Reason, domain::egress};
-use oauth2::url::{Host, Url};
-use oauth2::{HttpRequest, HttpResponse, http};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use url::{Host, Url};
 
 /// From the name's resolution to the last byte of the answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,6 +22,14 @@ pub(super) const MAX_BODY: usize = 64 * 1024;
 
 /// Clients kept, one for each CA bundle in use.
 const MAX_CLIENTS: usize = 64;
+
+/// What is sent.
+pub(super) struct Post {
+    /// `application/x-www-form-urlencoded`.
+    pub form: String,
+    /// `Authorization`, whole.
+    pub authorization: Option<Secret>,
+}
 
 /// Sends requests; one reqwest client per CA bundle, since reading the system's roots takes
 /// milliseconds. Connections are not kept: a token an hour gains nothing by it, and a connection the
@@ -80,37 +89,41 @@ impl Http {
         Self { egress, timeout, clients: Mutex::default() }
     }
 
-    /// Sends the request, trusting `ca_pem` or else the system's roots.
+    /// Sends the request, trusting `ca_pem` or else the system's roots, and returns the body of an answer with
+    /// status 200.
     pub(super) async fn send(
         &self,
+        url: &Url,
         ca_pem: Option<&str>,
-        request: HttpRequest,
-    ) -> Result<HttpResponse, HttpError> {
+        post: Post,
+    ) -> Result<Vec<u8>, HttpError> {
         let late =
             |_| HttpError::Unreachable(format!("no complete answer within {} s", self.timeout.as_secs()));
-        tokio::time::timeout(self.timeout, self.exchange(ca_pem, request)).await.map_err(late)?
+        tokio::time::timeout(self.timeout, self.exchange(url, ca_pem, post)).await.map_err(late)?
     }
 
-    async fn exchange(&self, ca_pem: Option<&str>, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    async fn exchange(&self, url: &Url, ca_pem: Option<&str>, post: Post) -> Result<Vec<u8>, HttpError> {
         let client = self.client(ca_pem)?;
-        let request = reqwest::Request::try_from(request).map_err(|error| transport(&error))?;
-        self.check_literal(request.url())?;
-        let mut response = client.execute(request).await.map_err(|error| transport(&error))?;
+        self.check_literal(url)?;
+        let mut request = client
+            .post(url.clone())
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(post.form);
+        if let Some(authorization) = post.authorization {
+            request = request.header(AUTHORIZATION, authorization.expose());
+        }
+        let mut response = request.send().await.map_err(|error| transport(&error))?;
         let (body, read) = read_bounded(&mut response).await;
         if response.status() == reqwest::StatusCode::OK {
-            read?;
-            let mut answer = HttpResponse::new(body);
-            if let Some(kind) = response.headers().get(http::header::CONTENT_TYPE) {
-                answer.headers_mut().insert(http::header::CONTENT_TYPE, kind.clone());
-            }
-            return Ok(answer);
+            return read.map(|()| body);
         }
         // A refusal is one whatever its body; what did arrive of it words the reason.
-        let header = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let header = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         Err(HttpError::Answered(Box::new(Answer {
             status: response.status().as_u16(),
-            retry_after: header(http::header::RETRY_AFTER),
-            location: header(http::header::LOCATION),
+            retry_after: header(RETRY_AFTER),
+            location: header(LOCATION),
             body: Body(body),
         })))
     }

@@ -6,20 +6,23 @@
 //! after a redirect. Neither secrets nor tokens nor unfiltered texts of a server reach a message or
 //! a `Debug` print. Knows no Kubernetes.
 
+mod assertion;
 mod cache;
 mod claims;
+mod entra;
 mod exchange;
 mod failure;
 mod http;
 mod masking;
 mod refusal;
 mod request;
+mod rotation;
+mod sent;
 
 pub use cache::{MINIMUM_LEFT, Tokens};
 pub use claims::{Objection, TokenClaims, exchange_online_audiences, objections};
 pub use exchange::Token;
-pub use failure::{Permanence, TokenFailure};
-pub use oauth2::url::Url;
+pub use failure::TokenFailure;
 pub use request::{
     AssertionSource, ClientAuthentication, Grant, Proof, Proxy, RESERVED_PARAMETERS, SecretVersion, TokenKey,
     TokenRequest,
