@@ -106,7 +106,8 @@ impl Key {
         let Some(own) = chain.first() else { return Err(broken("tls.crt holds no certificate".into())) };
         let digest = Sha256::digest(own);
         let thumbprint = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, own);
-        let thumbprint = thumbprint.as_ref().iter().map(|octet| format!("{octet:02X}")).collect();
+        let thumbprint =
+            thumbprint.as_ref().iter().fold(String::new(), |hex, octet| format!("{hex}{octet:02X}"));
         let signing = load(key_pem.expose()).map_err(|why| broken(format!("tls.key {why}")))?;
         let certified = CertifiedKey::new(chain, signing);
         match certified.keys_match() {

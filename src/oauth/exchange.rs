@@ -5,7 +5,7 @@
 use super::assertion::{Algorithm, Key, ServiceAccount};
 use super::claims::{self, TokenClaims};
 use super::failure::{self, TokenFailure};
-use super::http::{Http, HttpError, Post};
+use super::http::{Http, HttpError, Post, Route};
 use super::request::{ClientAuthentication, Grant, Proof, RESERVED_PARAMETERS, TokenRequest};
 use super::sent::Sent;
 use crate::api::Reason;
@@ -110,11 +110,12 @@ pub(super) async fn mint(
     if let Some(known) = known.filter(|known| styles.contains(known)) {
         styles = vec![known];
     }
+    let route =
+        Route { url: &request.token_url, ca_pem: request.ca_pem.as_deref(), proxy: request.proxy.as_ref() };
     let mut refused: Option<TokenFailure> = None;
     for (at, style) in styles.iter().enumerate() {
         let post = form(&grant, &ready, *style, now, &mut sent)?;
-        let answer =
-            http.send(&request.token_url, request.ca_pem.as_deref(), post).await.map_err(RequestError::Http);
+        let answer = http.send(route, post).await.map_err(RequestError::Http);
         let error = match answer.and_then(|body| read(&body)) {
             Ok(answer) => {
                 keep(&grant, &answer, replacement);
@@ -205,7 +206,7 @@ fn form(
         Granted::JWTBearer { account, subject } => {
             let is_google = is_google(request);
             if scope.is_empty() && is_google {
-                scope = GOOGLE_MAIL_SCOPE.to_owned();
+                GOOGLE_MAIL_SCOPE.clone_into(&mut scope);
             }
             let assertion = speak(request, account, subject, &scope, now)?;
             fields.push(("grant_type", JWT_BEARER.into()));

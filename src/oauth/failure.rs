@@ -9,7 +9,7 @@ use super::http::{Answer, HttpError};
 use super::refusal::OAuthError;
 use super::sent::Sent;
 use crate::api::Reason;
-use crate::domain::failure::{Permanence, Phase};
+use crate::domain::failure::{Peer, Permanence, Phase, tls_problem};
 use crate::domain::verification::StageFailure;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -114,22 +114,34 @@ fn without_success(sent: &Sent<'_>, error: &HttpError, now: Timestamp) -> TokenF
             Permanence::UntilChanged,
             format!("token endpoint {host}: {why}"),
         ),
-        HttpError::Unreachable(why) => TokenFailure::new(
-            Reason::TokenEndpointUnavailable,
-            Permanence::Temporary,
-            format!("token endpoint {host} cannot be reached: {why}"),
+        HttpError::ProxyDenied(refusal) => TokenFailure::new(
+            Reason::EgressDenied,
+            Permanence::UntilChanged,
+            format!("proxy {}: {refusal}", sent.proxy()),
         ),
-        HttpError::Tls(reason, why) => {
-            let way_out = match reason {
-                Reason::CertificateUnknownIssuer => "; a private CA is given by caRef",
-                Reason::NotTLS => "; check the port in tokenURL",
-                _ => "",
-            };
+        HttpError::Unreachable(why) => {
+            let through = sent.request.proxy.as_ref().map(|_| format!(" through proxy {}", sent.proxy()));
             TokenFailure::new(
-                *reason,
+                Reason::TokenEndpointUnavailable,
                 Permanence::Temporary,
-                format!("token endpoint {host}: {why}{way_out}"),
+                format!("token endpoint {host} cannot be reached{}: {why}", through.unwrap_or_default()),
             )
+        }
+        HttpError::Tls { error, with_proxy } => {
+            let proxy = sent.proxy();
+            let peer = if *with_proxy { Peer::Proxy(&proxy) } else { Peer::TokenEndpoint(&host) };
+            let (reason, message) = tls_problem(error, peer);
+            TokenFailure::new(reason, Permanence::Temporary, message)
+        }
+        HttpError::Proxy(reason, permanence, why) => {
+            let proxy = sent.proxy();
+            let message = match reason {
+                Reason::ProxyRefused => {
+                    format!("proxy {proxy} does not connect us to token endpoint {host}: {why}")
+                }
+                _ => format!("proxy {proxy}: {why}"),
+            };
+            TokenFailure::new(*reason, *permanence, message)
         }
         HttpError::TooLarge => unusable(sent, "it is larger than 64 KiB"),
         HttpError::Answered(answer) => refused(sent, answer, now),

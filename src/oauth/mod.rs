@@ -6,6 +6,7 @@
 //! after a redirect. Neither secrets nor tokens nor unfiltered texts of a server reach a message or
 //! a `Debug` print. Knows no Kubernetes.
 
+mod addresses;
 mod assertion;
 mod cache;
 mod claims;
@@ -14,10 +15,12 @@ mod exchange;
 mod failure;
 mod http;
 mod masking;
+mod proxied;
 mod refusal;
 mod request;
 mod rotation;
 mod sent;
+mod transport;
 
 pub use cache::{MINIMUM_LEFT, Tokens};
 pub use claims::{Objection, TokenClaims, exchange_online_audiences, objections};

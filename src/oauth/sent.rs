@@ -7,6 +7,7 @@ use super::exchange::basic;
 use super::masking::printable;
 use super::request::{Proof, TokenRequest};
 use crate::domain::secret::Secret;
+use url::Url;
 
 /// One exchange.
 pub(super) struct Sent<'a> {
@@ -77,8 +78,12 @@ impl<'a> Sent<'a> {
 
     /// Host of the token endpoint, and its port if that is not 443.
     pub(super) fn host(&self) -> String {
-        let host = self.request.token_url.host_str().unwrap_or_default();
-        self.request.token_url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        place(&self.request.token_url)
+    }
+
+    /// Host and port of the proxy.
+    pub(super) fn proxy(&self) -> String {
+        self.request.proxy.as_ref().map(|proxy| place(&proxy.url)).unwrap_or_default()
     }
 
     /// A server's words without our secrets, in whichever form we sent them.
@@ -86,4 +91,9 @@ impl<'a> Sent<'a> {
         let hidden: Vec<&str> = self.hidden.iter().map(Secret::expose).collect();
         printable(words, &hidden)
     }
+}
+
+fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -5,6 +5,7 @@
 mod answers;
 mod caching;
 mod grants;
+mod proxies;
 mod refusals;
 
 use super::*;

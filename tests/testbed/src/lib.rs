@@ -21,6 +21,7 @@ pub mod process;
 pub mod progress;
 pub mod scratch;
 pub mod scripted_token;
+pub mod scripted_proxy;
 pub mod scripted_smtp;
 pub mod sink;
 pub mod tools;
