@@ -1,6 +1,6 @@
 # What one does with this source tree. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help try test bench generate
+.PHONY: help try test bench fuzz generate
 
 help: ## List these
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,5 +20,10 @@ bench: ## Measure against peers in the same run: a table, and target/bench/resul
 	@tests/setup test
 	cargo bench --bench figures
 
-generate: ## Write the generated files anew: crds/, the chart's copies, deploy/
+FUZZ_SECONDS ?= 300
+fuzz: ## Look for inputs that break something, FUZZ_SECONDS for each target; needs cargo-fuzz and a nightly compiler
+	for target in fuzz/targets/*.rs; do name=$$(basename "$$target" .rs); \
+	  cargo +nightly fuzz run --sanitizer none "$$name" -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=25 || exit 1; done
+
+generate: ## Write the generated files anew: crds/, the chart's copies, deploy/, docs/outcomes.md
 	UPDATE_GENERATED=1 cargo test --test it generated

@@ -3,7 +3,7 @@
 
 use crate::report::Report;
 use crate::sample::{Scale, median, ms, percentile};
-use crate::smtp::{message, target};
+use crate::smtp::{Size, message, target};
 use crate::stage::{Stage, notification};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -189,7 +189,7 @@ impl Parts {
 }
 
 async fn send(session: &mut Session) {
-    let message = message();
+    let message = message(Size::K1.bytes());
     let envelope = Envelope {
         from: "it@corp.example",
         recipients: vec!["r0@corp.example"],

@@ -13,7 +13,7 @@ use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem::Problem;
 use crate::domain::server::Server;
 use crate::domain::status::conditions;
-use crate::domain::status::server::{self as status, Findings, ready_changed};
+use crate::domain::status::server::{self as status, Findings, begun, ready_changed};
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -58,8 +58,8 @@ pub async fn run(context: Arc<Context>, term: &CancellationToken) {
             Seen::Gone(key, _) => {
                 tasks.remove(&key);
                 context.delivery.catalog_mut().servers.remove(&key);
-                context.delivery.servers.forget(&key);
-                context.delivery.accounts.forget(&key);
+                context.delivery.forget(&key);
+                context.delivery.metrics.expiry(&key, None, Timestamp::now());
                 context.review_lane(&key);
                 context.review_dependents(&Dependency::Server(key));
             }
@@ -139,6 +139,7 @@ async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig
     // (pure) What the status should say.
     let now = Timestamp::now();
     let state = delivery.servers.state(key);
+    delivery.metrics.expiry(key, state.verification.as_ref().and_then(|found| found.expires.as_ref()), now);
     let new = render(config, &server, &state, now);
     // (writes) Status, and an Event if `Ready` changed.
     if config.status.as_ref() != Some(&new) && !verdict_stands(config, &server, &state) {
@@ -216,6 +217,8 @@ fn render(
     let findings = Findings {
         verification: current,
         hold: hold.map(|hold| (&hold.failure, hold.until)),
+        next: state.next,
+        usage: state.usage.as_ref(),
         handled_request: state.handled_request.as_deref(),
     };
     let server = server.as_deref().map_err(|problems| &**problems);
@@ -237,6 +240,10 @@ async fn write(
         Err(error) => return Err(error),
     }
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
+    for warning in begun(before, &new.conditions) {
+        let reason = Reason::parse(&warning.reason).unwrap_or(Reason::ExpiresSoon);
+        context.delivery.events.publish(config, Severity::Warning, reason, &warning.message).await;
+    }
     let Some(ready) = conditions::find(&new.conditions, ConditionType::Ready) else { return Ok(()) };
     if ready_changed(before, &new.conditions) && ready.status != "Unknown" {
         tracing::info!(server = %key, ready = ready.status, reason = ready.reason, "mail server changed");

@@ -2,15 +2,22 @@
 //! that share a login share these, and the smallest number counts; but only configs whose login the
 //! server accepted have a say, so that nobody can slow a mailbox he cannot log in to.
 
+use crate::api::mail_server_config as api;
 use crate::delivery::lock;
 use crate::domain::object::ObjectKey;
 use crate::domain::server::{Account, Limits};
+use crate::domain::throttle::{RAISE_EVERY, Throttle};
+use crate::domain::usage::{Counted, Usage};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
+
+/// Recipients of the last 24 hours, shared with the journal, which keeps them.
+pub type SharedUsage = Arc<Mutex<Usage>>;
 
 /// All accounts that this process has sent for.
 #[derive(Default)]
@@ -20,6 +27,7 @@ pub struct Accounts(Mutex<HashMap<Account, Arc<Limiter>>>);
 #[derive(Default)]
 pub struct Limiter {
     state: Mutex<State>,
+    usage: SharedUsage,
     changed: Notify,
 }
 
@@ -28,9 +36,10 @@ struct State {
     limits: HashMap<ObjectKey, Limits>,
     connections: usize,
     waiting: usize,
+    throttle: Throttle,
     pace: Option<(NonZeroU32, Arc<DefaultDirectRateLimiter>)>,
-    /// Recipients by the minute they were sent to.
-    sent: BTreeMap<i64, u32>,
+    /// Messages by the second they were accepted in, for a minute.
+    accepted: BTreeMap<i64, i32>,
 }
 
 /// A connection that counts until it is dropped.
@@ -52,10 +61,34 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// A recipient that is counted already, before it is sent to, so that several sessions together cannot exceed the
+/// day's number. Taken back when it is dropped, unless the message may have gone.
+pub struct Reservation {
+    usage: SharedUsage,
+    counted: Option<Counted>,
+}
+
+impl Reservation {
+    /// The message has gone, or may have.
+    pub fn keep(mut self) {
+        self.counted = None;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // Code that panics may have sent.
+        if let Some(counted) = self.counted.filter(|_| !std::thread::panicking()) {
+            lock(&self.usage).take_back(counted);
+        }
+    }
+}
+
 impl Accounts {
-    /// The limits of an account.
-    pub fn of(&self, account: &Account) -> Arc<Limiter> {
-        lock(&self.0).entry(account.clone()).or_default().clone()
+    /// The limits of an account, whose recipients are counted in `usage`.
+    pub fn of(&self, account: &Account, usage: impl FnOnce() -> SharedUsage) -> Arc<Limiter> {
+        let new = || Arc::new(Limiter { usage: usage(), ..Limiter::default() });
+        lock(&self.0).entry(account.clone()).or_insert_with(new).clone()
     }
 
     /// Takes the word of a config away: deleted, or its login is no longer accepted.
@@ -84,18 +117,39 @@ impl Limiter {
             changed.as_mut().enable();
             {
                 let mut state = lock(&self.state);
-                if state.connections < state.most(|limits| limits.connections) {
+                if state.connections < state.allowed(Timestamp::now()) {
                     state.connections += 1;
                     return Connection(self.clone());
                 }
             }
-            changed.await;
+            // A lowered number rises with time alone.
+            let _ = tokio::time::timeout(RAISE_EVERY / 4, changed).await;
         }
     }
 
     /// Whether somebody waits for a connection, so that an idle one had better be closed.
     pub fn is_wanted(&self) -> bool {
         lock(&self.state).waiting > 0
+    }
+
+    /// The server complained about one connection too many: fewer from now on. Returns whether others remain, so
+    /// that mail goes on.
+    pub fn lower(&self, now: Timestamp) -> bool {
+        let mut state = lock(&self.state);
+        let open = state.connections;
+        state.throttle.lower(open, now);
+        open > 1
+    }
+
+    /// How many connections may be open.
+    pub fn allowed(&self, now: Timestamp) -> usize {
+        lock(&self.state).allowed(now)
+    }
+
+    /// Whether more connections are open than may be, so that one that is done with a message is closed.
+    pub fn is_crowded(&self, now: Timestamp) -> bool {
+        let state = lock(&self.state);
+        state.connections > state.allowed(now)
     }
 
     /// Waits until another message fits into the minute. The limit is spread evenly: one at a time, not
@@ -107,30 +161,56 @@ impl Limiter {
         }
     }
 
-    /// Counts a recipient.
-    pub fn count(&self, now: Timestamp) {
-        let mut state = lock(&self.state);
-        *state.sent.entry(now.as_second() / 60).or_default() += 1;
+    /// Counts a recipient who is about to be sent to; or says until when the day's number is used up.
+    pub fn reserve(&self, now: Timestamp) -> Result<Reservation, Timestamp> {
+        let limit = lock(&self.state).recipients_per_day();
+        let mut usage = lock(&self.usage);
+        match limit.and_then(|limit| usage.exhausted_until(limit, now)) {
+            Some(until) => Err(until),
+            None => Ok(Reservation { counted: Some(usage.count(1, now)), usage: self.usage.clone() }),
+        }
     }
 
     /// Until when the day's recipients are used up, if they are.
     pub fn exhausted_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let limit = lock(&self.state).recipients_per_day()?;
+        lock(&self.usage).exhausted_until(limit, now)
+    }
+
+    /// Counts an accepted message.
+    pub fn accepted(&self, now: Timestamp) {
         let mut state = lock(&self.state);
-        let day = state.limits.values().filter_map(|limits| limits.recipients_per_day).min()?;
-        let oldest = now.as_second() / 60 - 24 * 60;
-        state.sent = state.sent.split_off(&(oldest + 1));
-        if state.sent.values().map(|count| u64::from(*count)).sum::<u64>() < u64::from(day) {
-            return None;
+        *state.accepted.entry(now.as_second()).or_default() += 1;
+        let oldest = now.as_second() - 59;
+        state.accepted = state.accepted.split_off(&oldest);
+    }
+
+    /// What is used, for the status.
+    pub fn used(&self, now: Timestamp) -> api::Usage {
+        let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let recipients = lock(&self.usage).last_day(now);
+        let exhausted = self.exhausted_until(now);
+        let state = lock(&self.state);
+        api::Usage {
+            connections: number(state.connections),
+            connections_allowed: number(state.allowed(now)),
+            messages_last_minute: state.accepted.range(now.as_second() - 59..).map(|(_, count)| count).sum(),
+            recipients_last_day: i32::try_from(recipients).unwrap_or(i32::MAX),
+            exhausted_until: exhausted.map(Time),
         }
-        let first = *state.sent.first_key_value()?.0;
-        Timestamp::from_second(first * 60).ok()?.checked_add((24 * 60 + 1).minutes()).ok()
     }
 }
 
 impl State {
-    /// The smallest number among the configs; the one connection of the first verification otherwise.
-    fn most(&self, number: impl Fn(&Limits) -> usize) -> usize {
-        self.limits.values().map(number).min().unwrap_or(1)
+    /// Connections that may be open: the smallest number among the configs, or fewer if the server asked for
+    /// fewer; the one connection of the first verification where no config has a say.
+    fn allowed(&self, now: Timestamp) -> usize {
+        let limit = self.limits.values().map(|limits| limits.connections).min().unwrap_or(1);
+        self.throttle.allowed(limit, now)
+    }
+
+    fn recipients_per_day(&self) -> Option<u32> {
+        self.limits.values().filter_map(|limits| limits.recipients_per_day).min()
     }
 
     fn pace(&mut self) -> Option<Arc<DefaultDirectRateLimiter>> {
@@ -178,16 +258,37 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_any_24_hours() {
+    fn several_sessions_together_do_not_exceed_the_day() {
         let limiter = Limiter::default();
         limiter.admit(&ObjectKey::new("a", "x"), limits(1, Some(2)));
-        let start = Timestamp::from_second(1_000_000_020).unwrap();
-        limiter.count(start);
-        assert_eq!(limiter.exhausted_until(start), None);
-        limiter.count(start);
-        let until = limiter.exhausted_until(start).unwrap();
-        let hours = until.duration_since(start).as_secs_f64() / 3600.0;
-        assert!((23.9..24.1).contains(&hours), "{hours}");
+        let now = Timestamp::from_second(1_000_000_020).unwrap();
+        let first = limiter.reserve(now).unwrap();
+        let second = limiter.reserve(now).unwrap();
+        assert!(limiter.reserve(now).is_err(), "nothing is sent yet, and yet it is taken");
+        first.keep();
+        drop(second);
+        limiter.reserve(now).unwrap().keep();
+        let until = limiter.reserve(now).err().unwrap();
+        assert_eq!(limiter.exhausted_until(now), Some(until));
+        let hours = until.duration_since(now).as_secs_f64() / 3600.0;
+        assert!((24.0..=25.0).contains(&hours), "{hours}");
         assert_eq!(limiter.exhausted_until(until), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_complaint_costs_one_connection() {
+        let limiter = Arc::new(Limiter::default());
+        limiter.admit(&ObjectKey::new("a", "x"), limits(3, None));
+        let _first = limiter.connection().await;
+        let second = limiter.connection().await;
+        let now = Timestamp::now();
+        assert!(limiter.lower(now), "another one remains");
+        assert!(limiter.is_crowded(now));
+        drop(second);
+        assert!(!limiter.is_crowded(now));
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(1), limiter.connection()).await.is_err());
+        let used = limiter.used(now);
+        assert_eq!((used.connections, used.connections_allowed), (1, 1));
+        assert!(!limiter.lower(now), "the last one");
     }
 }

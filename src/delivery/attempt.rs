@@ -2,8 +2,8 @@
 //! each recipient. The claim stands between RCPT and DATA, because nothing before DATA has an effect
 //! and nothing after it can be taken back.
 
-use crate::api::notification::{Notification, Recipient};
-use crate::delivery::account::Limiter;
+use crate::api::notification::{Notification, OnInDoubt, Recipient};
+use crate::delivery::account::{Limiter, Reservation};
 use crate::delivery::journal::{Claim, Denied, JournalHandle, Term};
 use crate::delivery::{Delivery, metrics::Outcome as Label};
 use crate::domain::failure::{Failure, Phase, Scope};
@@ -62,6 +62,8 @@ pub(super) struct Run<'a> {
     pub retry_after: Option<Duration>,
     /// The recipient whose DATA is under way.
     pub at_data: Option<(String, String)>,
+    /// His place in the day's recipients.
+    reservation: Option<Reservation>,
     claimed: BTreeSet<String>,
     /// Outcomes that the journal knows.
     noted: usize,
@@ -83,6 +85,7 @@ impl<'a> Run<'a> {
             locales: BTreeSet::new(),
             retry_after: None,
             at_data: None,
+            reservation: None,
             claimed: BTreeSet::new(),
             noted: 0,
             stored: 0,
@@ -94,7 +97,15 @@ impl<'a> Run<'a> {
     fn note(&mut self, mut outcome: Outcome) {
         outcome.resent = ledger::was_in_doubt(self.notification.status.as_ref(), &outcome.address);
         self.at_data = None;
+        self.reservation = None;
         self.outcomes.push(outcome);
+    }
+
+    /// The message has gone, or may have.
+    pub fn sent(&mut self) {
+        if let Some(reservation) = self.reservation.take() {
+            reservation.keep();
+        }
     }
 
     fn failed(&mut self, recipient: &Recipient, message_id: &str, failure: &Failure) {
@@ -117,7 +128,7 @@ impl Delivery {
                     return Flow::Stop;
                 }
                 means.limiter.pace().await;
-                if self.has_had_its_turn(run, means.limiter) {
+                if self.has_had_its_turn(run) {
                     return Flow::Yield;
                 }
             }
@@ -134,23 +145,29 @@ impl Delivery {
                 }
             };
             run.locales.extend(composed.locale);
-            match self.offer(run, recipient, &composed.message, means).await {
+            // The day's number is used up: the worker looks at that before it takes the next Notification.
+            let Ok(reservation) = means.limiter.reserve(Timestamp::now()) else { return Flow::Yield };
+            let rest = prepared.recipients.get(index..).unwrap_or_default();
+            let offered = match self.offer(run, rest, &composed.message, means).await {
+                Ok(offered) => offered,
+                Err(denied) => return self.give_up(run, denied, means).await,
+            };
+            match offered {
                 Offer::Taken => {}
                 Offer::Settled => continue,
                 Offer::AllRefused(failure) => {
-                    for other in prepared.recipients.iter().skip(index) {
+                    for other in rest {
                         run.failed(other, &composed.message.message_id, &failure);
                     }
                     return Flow::Continue;
                 }
                 Offer::Over(flow) => return flow,
             }
-            let rest = prepared.recipients.get(index..).unwrap_or_default();
+            // Once more: RCPT may have taken longer than a claim is good.
             if let Err(denied) = self.ensure_claim(run, rest, means.journal).await {
-                tracing::debug!(notification = %run.item.key, ?denied, "no claim, nothing sent");
-                let _ = means.session.abandon().await;
-                return Flow::Stop;
+                return self.give_up(run, denied, means).await;
             }
+            run.reservation = Some(reservation);
             if let Some(flow) = self.transmit(run, recipient, &composed.message, means).await {
                 return flow;
             }
@@ -162,22 +179,30 @@ impl Delivery {
     }
 
     /// Whether a long Notification lets others go first: after about a chunk, if another namespace waits for a
-    /// session, or because the day's recipients are used up, which the worker looks at before it takes the next.
-    fn has_had_its_turn(&self, run: &Run<'_>, limiter: &Limiter) -> bool {
-        let now = Timestamp::now();
+    /// session.
+    fn has_had_its_turn(&self, run: &Run<'_>) -> bool {
         let Item { lane, key, .. } = run.item;
-        let others = || self.outbox().others_due(lane, &key.namespace, now);
-        run.started.elapsed() >= CHUNK && others() || limiter.exhausted_until(now).is_some()
+        run.started.elapsed() >= CHUNK && self.outbox().others_due(lane, &key.namespace, Timestamp::now())
     }
 
-    /// MAIL and RCPT.
+    /// Without a claim nothing is sent.
+    async fn give_up(&self, run: &Run<'_>, denied: Denied, means: &mut Means<'_>) -> Flow {
+        tracing::debug!(notification = %run.item.key, ?denied, "no claim, nothing sent");
+        let _ = means.session.abandon().await;
+        Flow::Stop
+    }
+
+    /// MAIL and RCPT for the first of `rest`, and beside them the claim: it has to be stored before DATA, and what it
+    /// waits for would otherwise be added to what the mail server waits for. A crash in between leaves in doubt what
+    /// was not sent, which costs nothing where that is resent. With `onInDoubt: Hold` a person would have to look, so
+    /// there the claim waits until the server has accepted the recipient.
     async fn offer(
         &self,
         run: &mut Run<'_>,
-        recipient: &Recipient,
+        rest: &[&Recipient],
         message: &Message,
         means: &mut Means<'_>,
-    ) -> Offer {
+    ) -> Result<Offer, Denied> {
         let fresh = means.session.is_fresh();
         let envelope = Envelope {
             from: message.envelope_from.as_str(),
@@ -186,9 +211,18 @@ impl Delivery {
             eight_bit: message.eight_bit,
             smtputf8: message.smtputf8,
         };
-        let failure = match means.session.begin(&envelope).await {
+        let hold = run.notification.spec.delivery.on_in_doubt == OnInDoubt::Hold;
+        let asking = means.session.begin(&envelope);
+        let answer = if hold {
+            asking.await
+        } else {
+            let (answer, claimed) = tokio::join!(asking, self.ensure_claim(run, rest, means.journal));
+            claimed?;
+            answer
+        };
+        let failure = match answer {
             Ok(mut opened) => match opened.recipients.pop() {
-                Some(Answer::Accepted) => return Offer::Taken,
+                Some(Answer::Accepted) => return Ok(Offer::Taken),
                 Some(Answer::Refused(failure)) => failure,
                 Some(Answer::Unanswered) | None => Failure::closed(Phase::RcptTo),
             },
@@ -196,17 +230,19 @@ impl Delivery {
         };
         // A used session that is gone says nothing about server or message: a new one does.
         if failure.is_end_of_session() && !fresh {
-            return Offer::Over(Flow::Reopen);
+            return Ok(Offer::Over(Flow::Reopen));
         }
         self.metrics.attempt(&run.item.lane, Label::of(&failure), failure.phase);
-        match failure.scope {
+        Ok(match failure.scope {
             Scope::Server => Offer::Over(Flow::Hold(Box::new(failure))),
             Scope::Sender => Offer::AllRefused(failure),
             Scope::Message | Scope::Recipient => {
-                run.failed(recipient, &message.message_id, &failure);
+                for recipient in rest.iter().take(1) {
+                    run.failed(recipient, &message.message_id, &failure);
+                }
                 Offer::Settled
             }
-        }
+        })
     }
 
     /// Makes sure that the stored journal names the first of `rest` under our term, and has done so for no
@@ -281,7 +317,8 @@ impl Delivery {
         match outcome {
             DataOutcome::Accepted(reply) => {
                 self.metrics.attempt(lane, Label::Accepted, Phase::FinalDot);
-                means.limiter.count(now);
+                means.limiter.accepted(now);
+                run.sent();
                 self.servers.delivered(lane);
                 run.note(Outcome::accepted(&recipient.address, message_id, &reply, now));
                 None
@@ -289,6 +326,7 @@ impl Delivery {
             DataOutcome::InDoubt(failure) => {
                 self.metrics.attempt(lane, Label::InDoubt, failure.phase);
                 self.metrics.doubts(1);
+                run.sent();
                 let why = format!("{}: it may or may not have taken the message", failure.detail);
                 run.note(Outcome::in_doubt(&recipient.address, Some(message_id), &why, now));
                 Some(Flow::Reopen)

@@ -5,6 +5,7 @@ mod task;
 
 use crate::cluster::journals::StoredJournal;
 use crate::cluster::{Cluster, Error};
+use crate::delivery::account::SharedUsage;
 use crate::delivery::lock;
 use crate::domain::journal::Entry;
 use crate::domain::object::Uid;
@@ -81,6 +82,8 @@ pub struct Journals {
     cluster: Cluster,
     identity: Arc<str>,
     handles: Mutex<HashMap<Arc<str>, JournalHandle>>,
+    /// Recipients of the last 24 hours, also of accounts that nothing was sent for yet.
+    usages: Mutex<HashMap<Arc<str>, SharedUsage>>,
     observed: Arc<Mutex<Observed>>,
     inherited: (mpsc::UnboundedSender<Inherited>, Mutex<Option<mpsc::UnboundedReceiver<Inherited>>>),
     in_doubt: Arc<Mutex<HashMap<Uid, Arc<str>>>>,
@@ -114,6 +117,7 @@ impl Journals {
             cluster,
             identity: identity.into(),
             handles: Mutex::default(),
+            usages: Mutex::default(),
             observed: Arc::default(),
             inherited: (sender, Mutex::new(Some(receiver))),
             in_doubt: Arc::default(),
@@ -140,6 +144,7 @@ impl Journals {
     /// by now. Notifications named in them are not sent before that is settled.
     pub async fn adopt(&self, term: &CancellationToken) -> Result<(), Error> {
         for (name, stored) in self.read_all().await? {
+            lock(&self.usage(&name)).learn(&stored.journal.usage);
             if stored.journal.entries.is_empty() && stored.journal.holder.is_none() {
                 continue;
             }
@@ -189,7 +194,17 @@ impl Journals {
             .collect())
     }
 
+    /// The recipients of the last 24 hours of an account: what its journal holds, and what was sent since.
+    pub fn usage_of(&self, account: &Account) -> SharedUsage {
+        self.usage(&name(account))
+    }
+
+    fn usage(&self, name: &str) -> SharedUsage {
+        lock(&self.usages).entry(name.into()).or_default().clone()
+    }
+
     fn named(&self, name: &str) -> JournalHandle {
+        let usage = self.usage(name);
         let mut handles = lock(&self.handles);
         if let Some(handle) = handles.get(name) {
             return handle.clone();
@@ -203,6 +218,7 @@ impl Journals {
             observed: self.observed.clone(),
             inherited: self.inherited.0.clone(),
             in_doubt: self.in_doubt.clone(),
+            usage,
             held: None,
             terms: 0,
         };

@@ -129,7 +129,8 @@ impl Delivery {
     fn staff(self: &Arc<Self>, lane: &Arc<Lane>, server: &Arc<Server>, now: Timestamp) {
         // After a failure one message goes first, to see.
         let probing = self.servers.state(&lane.key).hold.is_some();
-        let most = if probing { 1 } else { server.limits.connections };
+        let allowed = self.limiter(&server.account()).allowed(now);
+        let most = if probing { 1 } else { server.limits.connections.min(allowed) };
         let due = self.outbox().due(&lane.key, now, most);
         let needed = due.saturating_sub(lane.idle.load(Ordering::Acquire));
         let present = lane.workers.load(Ordering::Acquire);
@@ -149,7 +150,7 @@ impl Delivery {
     pub fn verified(self: &Arc<Self>, server: &Arc<Server>, mut verification: Verification) {
         let now = Timestamp::now();
         let jitter = rand::random::<f64>();
-        let account = self.accounts.of(&server.account());
+        let account = self.limiter(&server.account());
         let unread = verification
             .failed
             .as_ref()
@@ -161,19 +162,29 @@ impl Delivery {
                 state.next = Some(after(now, Duration::from_secs(10)));
             });
         }
+        let refused_replacement = self.servers.state(&server.key).is_refused_replacement(&verification);
         if verification.succeeded() {
             account.admit(&server.key, server.limits);
-        } else {
+        } else if !refused_replacement {
             self.accounts.forget(&server.key);
         }
         self.servers.update(&server.key, |state| {
             state.verifying = false;
+            state.usage = Some(account.used(now));
+            if verification.succeeded() {
+                state.proven = Some((verification.generation, verification.fingerprint.clone()));
+            }
             if let Some((_, known)) = &mut verification.failed {
                 state.failures += 1;
                 // The same words from the third time on, so that they are written once.
                 let failure =
                     Failure::from(known.clone()).repeated(state.failures.min(3), kind(&server.login));
                 *known = failure.clone().into();
+                if refused_replacement {
+                    known
+                        .message
+                        .push_str("; sessions opened with the credential before it go on until they end");
+                }
                 let wait = self.paced(retry::probe_delay(state.failures, &failure, jitter));
                 state.next = Some(after(now, wait));
             } else {
@@ -211,9 +222,25 @@ impl Delivery {
         });
     }
 
+    /// Whether a failure costs the account one connection and nothing else: the server finds that there are too
+    /// many, and others remain that mail goes on with.
+    pub(super) fn yields(&self, server: &Server, failure: &StageFailure) -> bool {
+        let about_number = failure.reason == Reason::Throttled
+            && failure.reply.as_ref().is_some_and(|reply| matches!(reply.code, 421 | 432));
+        let yields = about_number && self.limiter(&server.account()).lower(Timestamp::now());
+        if yields {
+            tracing::info!(server = %server.key, reason = %failure.reason, "one connection fewer");
+        }
+        yields
+    }
+
     /// Holds a server until a time that is known.
     pub(super) fn hold_until(&self, server: &Server, failure: StageFailure, until: Timestamp) {
-        self.servers.update(&server.key, |state| state.hold = Some(Hold { failure, until, failures: 0 }));
+        let usage = self.limiter(&server.account()).used(Timestamp::now());
+        self.servers.update(&server.key, |state| {
+            state.hold = Some(Hold { failure, until, failures: 0 });
+            state.usage = Some(usage);
+        });
     }
 }
 

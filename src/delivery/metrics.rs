@@ -5,9 +5,11 @@ use crate::api::status::Phase as NotificationPhase;
 use crate::domain::failure::{Failure, Permanence, Phase};
 use crate::domain::object::ObjectKey;
 use crate::domain::verification::Verification;
+use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::time::Duration;
@@ -40,6 +42,11 @@ struct AttemptLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerLabels {
+    server: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PhaseLabels {
     phase: &'static str,
 }
@@ -63,6 +70,7 @@ pub struct Metrics {
     verifications: Family<ReasonLabels, Counter>,
     in_doubt: Counter,
     dropped: Counter,
+    expiry: Family<ServerLabels, Gauge>,
 }
 
 /// 1 ms to about 30 s.
@@ -80,6 +88,7 @@ impl Metrics {
             verifications: Family::default(),
             in_doubt: Counter::default(),
             dropped: Counter::default(),
+            expiry: Family::default(),
         };
         let registry = registry.sub_registry_with_prefix("mail_operator");
         registry.register(
@@ -109,7 +118,24 @@ impl Metrics {
             "Outcomes of Notifications that were deleted while they were sent",
             metrics.dropped.clone(),
         );
+        registry.register_with_unit(
+            "credential_expiry",
+            "Time left until the first credential of a MailServerConfig ends, as of the last look at it (every 30 seconds); negative once it has",
+            Unit::Seconds,
+            metrics.expiry.clone(),
+        );
         metrics
+    }
+
+    /// Tells how long the first credential of a server to end is good yet; `None`: nothing is known of its end.
+    pub fn expiry(&self, server: &ObjectKey, ends: Option<&(Timestamp, String)>, now: Timestamp) {
+        let labels = ServerLabels { server: server.to_string() };
+        match ends {
+            Some((ends, _)) => {
+                self.expiry.get_or_create(&labels).set(ends.as_second() - now.as_second());
+            }
+            None => drop(self.expiry.remove(&labels)),
+        }
     }
 
     pub(super) fn attempt(&self, server: &ObjectKey, outcome: Outcome, phase: Phase) {

@@ -17,6 +17,7 @@ mod results;
 pub mod reviews;
 pub mod metrics;
 pub mod servers;
+mod target;
 mod worker;
 
 use crate::cluster::Cluster;
@@ -26,9 +27,10 @@ use crate::domain::catalog::Catalog;
 use crate::domain::egress;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outbox::{Item, Outbox};
+use crate::domain::server::Account;
 use crate::oauth::Tokens;
 use crate::smtp::Deadlines;
-use account::Accounts;
+use account::{Accounts, Limiter};
 use jiff::Timestamp;
 use journal::Journals;
 use lane::Lanes;
@@ -39,6 +41,7 @@ use servers::Servers;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
+use target::TlsConfigs;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -102,6 +105,7 @@ pub struct Delivery {
     outbox: Mutex<Outbox>,
     lanes: Lanes,
     tokens: Tokens,
+    tls_configs: TlsConfigs,
     roots: Arc<rustls::RootCertStore>,
     pub(crate) events: Events,
     /// Notifications that their controller should look at again.
@@ -125,6 +129,7 @@ impl Delivery {
             outbox: Mutex::default(),
             lanes: Lanes::default(),
             tokens: Tokens::new(settings.egress.clone()),
+            tls_configs: TlsConfigs::default(),
             roots: crate::smtp::tls::system_roots(),
             events: Events::new(&cluster, &settings.identity),
             reviews: Reviews::default(),
@@ -158,6 +163,13 @@ impl Delivery {
         let lane = item.lane.clone();
         self.outbox().put(item);
         self.wake(&lane);
+    }
+
+    /// Forgets what is known of a server whose config is gone.
+    pub fn forget(&self, server: &ObjectKey) {
+        self.servers.forget(server);
+        self.accounts.forget(server);
+        self.tls_configs.forget(server);
     }
 
     /// Has a lane look at its queue and its server again.
@@ -194,6 +206,11 @@ impl Delivery {
     /// Whether handling an object has crashed so often that it is left alone.
     pub fn is_quarantined(&self, uid: &Uid) -> bool {
         lock(&self.crashes).get(uid).is_some_and(|count| *count >= CRASHES)
+    }
+
+    /// The limits of a server's account.
+    pub(crate) fn limiter(&self, account: &Account) -> Arc<Limiter> {
+        self.accounts.of(account, || self.journals.usage_of(account))
     }
 
     /// A wait between attempts, as long as the settings want it.

@@ -1,23 +1,28 @@
 //! The way to a session, stage by stage, leaving a record of what was found. A verification goes this
 //! way and says goodbye; a worker goes it and stays.
 
-use crate::api::mail_server_config::{
-    CertificateFacts, PasswordMechanism, ServerFacts, TlsFacts, TlsMode, TlsVersion, TokenFacts,
-    TokenMechanism,
-};
+use crate::api::mail_server_config::{CertificateFacts, ServerFacts, TlsFacts, TokenFacts};
 use crate::api::{ConditionType, Reason};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, target};
 use crate::domain::credentials::{
     self, Credentials, Expiry, GrantCredential, KeyPair, LoginCredentials, ProofCredential,
 };
-use crate::domain::server::{Grant, Login, OAuth2Login, Proof, ProxyScheme, Server};
+use crate::domain::exchange_online;
+use crate::domain::server::{Grant, Login, OAuth2Login, Proof, Server};
 use crate::domain::verification::{StageFailure, Verification};
-use crate::oauth::{self, ClientAuthentication, SecretVersion, Token, TokenRequest};
-use crate::smtp::{self, Session, Target, tls};
+use crate::oauth::{
+    self, AssertionSource, ClientAuthentication, Expectation, SecretVersion, Token, TokenRequest,
+};
+use crate::smtp::{self, Session, tls};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use rustls_pki_types::ServerName;
 use std::sync::Arc;
+
+/// A token with the request that it came from.
+struct Acquired {
+    request: TokenRequest,
+    token: Arc<Token>,
+}
 
 /// A session with the versions of the credentials it was opened with.
 pub struct Opened {
@@ -49,15 +54,20 @@ impl Delivery {
     }
 
     async fn stages(&self, server: &Server, found: &mut Verification) -> Option<Session> {
-        use ConditionType::{
-            Authenticated, Connected, CredentialsResolved, NameResolved, Secured, TokenAcquired,
-        };
+        use ConditionType::{Authenticated, Connected, CredentialsResolved, NameResolved, Secured};
         let credentials = self.credentials(server, &mut found.fingerprint).await;
         let credentials = step(found, CredentialsResolved, credentials)?;
         expiries(server, &credentials, found);
-        let target = step(found, CredentialsResolved, self.target(server, &credentials))?;
+        let target = self.target(server, &credentials, &found.fingerprint);
+        let target = step(found, CredentialsResolved, target)?;
         let reason = if server.login == Login::None { Reason::NoLogin } else { Reason::Succeeded };
         found.pass(CredentialsResolved, reason, "everything the spec refers to was found and may be used");
+
+        // First of all, so that a token that shows by itself that it will be refused bothers no mail server.
+        let token = match &server.login {
+            Login::OAuth2(login) => Some(self.acquire(server, login, &credentials, found).await?),
+            Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
+        };
 
         let addresses = step(found, NameResolved, smtp::resolve(&target).await)?;
         let shown: Vec<_> = addresses.iter().take(4).map(|address| address.ip().to_string()).collect();
@@ -69,33 +79,13 @@ impl Delivery {
         let connection = step(found, Secured, connection.secure().await)?;
         describe(server, connection.info(), found);
 
-        let token = match &server.login {
-            Login::OAuth2(login) => {
-                let (request, token) =
-                    step(found, TokenAcquired, self.token(server, login, &credentials).await)?;
-                found.token = Some(TokenFacts {
-                    expires_at: Some(Time(token.expires_at)),
-                    audience: token.claims.audience.clone(),
-                    roles: token.claims.roles.clone(),
-                    scopes: token.claims.scope.clone(),
-                    tenant: token.claims.tenant.clone(),
-                });
-                let host = login.token_url.host_str().unwrap_or_default();
-                found.pass(TokenAcquired, Reason::Succeeded, format!("{host} gave a token"));
-                Some((login, request, token))
-            }
-            Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
-        };
-        let login = smtp_credentials(server, &credentials, token.as_ref().map(|(.., token)| token));
+        let login = target::login(server, &credentials, token.as_ref().map(|token| &*token.token));
         let authenticated = connection.authenticate(login.as_ref()).await;
-        if let (Err(failure), Some((login, request, token))) = (&authenticated, &token)
+        if let (Err(failure), Some(token)) = (&authenticated, &token)
             && failure.reason == Reason::AuthenticationFailed
         {
             // One more token next time: this one may have been revoked.
-            self.tokens.invalidate(&request.key(), token);
-            let explained = explain_refusal(failure.clone().into(), login, token);
-            found.fail(Authenticated, explained);
-            return None;
+            self.tokens.invalidate(&token.request.key(), &token.token);
         }
         let session = step(found, Authenticated, authenticated)?;
         self.servers.note(&server.key, |state| state.auth_form = session.auth_form());
@@ -107,6 +97,34 @@ impl Delivery {
             (_, None) => found.pass(Authenticated, Reason::Succeeded, "logged in by client certificate"),
         }
         Some(session)
+    }
+
+    /// The stage `TokenAcquired`: a token, looked at before it is used.
+    async fn acquire(
+        &self,
+        server: &Server,
+        login: &OAuth2Login,
+        credentials: &Credentials,
+        found: &mut Verification,
+    ) -> Option<Acquired> {
+        let (request, token) =
+            step(found, ConditionType::TokenAcquired, self.token(server, login, credentials).await)?;
+        found.token = Some(TokenFacts {
+            expires_at: Some(Time(token.expires_at)),
+            audience: token.claims.audience.clone(),
+            roles: token.claims.roles.clone(),
+            scopes: token.claims.scope.clone(),
+            tenant: token.claims.tenant.clone(),
+        });
+        if let Some(unsuitable) = unsuitable(server, login, &token) {
+            // Once the permission is granted, a new token has it.
+            self.tokens.invalidate(&request.key(), &token);
+            found.fail(ConditionType::TokenAcquired, unsuitable);
+            return None;
+        }
+        let host = login.token_url.host_str().unwrap_or_default();
+        found.pass(ConditionType::TokenAcquired, Reason::Succeeded, format!("{host} gave a token"));
+        Some(Acquired { request, token })
     }
 
     /// The credentials. Notes the versions of what was read also where it cannot be used: a failure is
@@ -129,71 +147,13 @@ impl Delivery {
         self.cluster.references(server).await.ok().map(|fetched| fetched.fingerprint())
     }
 
-    fn target(&self, server: &Server, credentials: &Credentials) -> Result<Target, StageFailure> {
-        let unusable =
-            |error: tls::TlsSettingsError| StageFailure::until_changed(error.reason(), error.to_string());
-        let roots = match &credentials.ca_pem {
-            Some(pem) => tls::bundled_roots(pem.as_bytes()).map_err(unusable)?,
-            None => self.roots.clone(),
-        };
-        let certificate = credentials.client_certificate.as_ref().map(|pair| tls::ClientCertificate {
-            certificates: pair.chain_pem.as_bytes(),
-            key: &pair.key_pem,
-        });
-        let min_version = match server.tls.min_version {
-            TlsVersion::Tls12 => tls::MinVersion::Tls12,
-            TlsVersion::Tls13 => tls::MinVersion::Tls13,
-        };
-        let tls_config = tls::client_config(roots, min_version, certificate).map_err(unusable)?;
-        let server_name = ServerName::try_from(server.tls.server_name.clone()).map_err(|_| {
-            StageFailure::until_changed(
-                Reason::InvalidSpec,
-                "tls.serverName: must be a DNS name or an IP address",
-            )
-        })?;
-        Ok(Target {
-            host: server.host.as_str().into(),
-            port: server.port,
-            tls: match server.tls.mode {
-                TlsMode::StartTLS => smtp::TlsMode::StartTls,
-                TlsMode::Implicit => smtp::TlsMode::Implicit,
-                TlsMode::Disabled => smtp::TlsMode::Disabled,
-            },
-            tls_config,
-            server_name,
-            hello_name: server.hello_name.as_str().into(),
-            proxy: self.proxy(server, credentials)?,
-            egress: self.settings.egress.clone(),
-            deadlines: self.settings.deadlines,
-            auth_form: self.servers.state(&server.key).auth_form,
-        })
-    }
-
-    fn proxy(&self, server: &Server, credentials: &Credentials) -> Result<Option<smtp::Proxy>, StageFailure> {
-        let Some(proxy) = server.proxy.as_ref().filter(|proxy| proxy.carries_mail()) else { return Ok(None) };
-        let tls_config = tls::client_config(self.roots.clone(), tls::MinVersion::Tls12, None)
-            .map_err(|error| StageFailure::until_changed(error.reason(), error.to_string()))?;
-        Ok(Some(smtp::Proxy {
-            scheme: match proxy.scheme {
-                ProxyScheme::Socks5 => smtp::ProxyScheme::Socks5,
-                ProxyScheme::Http => smtp::ProxyScheme::Http,
-                ProxyScheme::Https => smtp::ProxyScheme::Https,
-            },
-            host: proxy.host.as_str().into(),
-            port: proxy.port,
-            credentials: (credentials.proxy.as_ref())
-                .map(|login| (login.username.as_str().into(), login.password.clone())),
-            tls_config,
-        }))
-    }
-
     async fn token(
         &self,
         server: &Server,
         login: &OAuth2Login,
         credentials: &Credentials,
     ) -> Result<(TokenRequest, Arc<Token>), StageFailure> {
-        let request = token_request(server, login, credentials);
+        let request = self.token_request(server, login, credentials);
         match self.tokens.get(&request, Timestamp::now()).await {
             Ok(token) => Ok((request, token)),
             Err(failure) => {
@@ -204,53 +164,69 @@ impl Delivery {
             }
         }
     }
-}
 
-/// What to ask the token endpoint for.
-fn token_request(server: &Server, login: &OAuth2Login, credentials: &Credentials) -> TokenRequest {
-    let (grant, proof) = match &credentials.login {
-        LoginCredentials::OAuth2 { grant, proof } => (grant.clone(), proof.clone()),
-        LoginCredentials::None | LoginCredentials::Password { .. } => {
-            (GrantCredential::ClientCredentials, ProofCredential::None)
+    /// What to ask the token endpoint for.
+    fn token_request(&self, server: &Server, login: &OAuth2Login, credentials: &Credentials) -> TokenRequest {
+        let (grant, proof) = match &credentials.login {
+            LoginCredentials::OAuth2 { grant, proof } => (grant.clone(), proof.clone()),
+            LoginCredentials::None | LoginCredentials::Password { .. } => {
+                (GrantCredential::ClientCredentials, ProofCredential::None)
+            }
+        };
+        let placement = match login.exchange_online {
+            Some(_) => ClientAuthentication::RequestBody,
+            None => ClientAuthentication::Detect,
+        };
+        TokenRequest {
+            token_url: login.token_url.clone(),
+            client_id: login.client_id.clone(),
+            grant: match (grant, &login.grant) {
+                (GrantCredential::RefreshToken(token), _) => oauth::Grant::RefreshToken(token),
+                (GrantCredential::ServiceAccountKey(key_file), Grant::JWTBearer { subject, .. }) => {
+                    oauth::Grant::JWTBearer { key_file, subject: subject.clone() }
+                }
+                (GrantCredential::ClientCredentials | GrantCredential::ServiceAccountKey(_), _) => {
+                    oauth::Grant::ClientCredentials
+                }
+            },
+            proof: match proof {
+                ProofCredential::None => oauth::Proof::None,
+                ProofCredential::Federated => self.federated(server, login),
+                ProofCredential::Secret(secret) => oauth::Proof::Secret { secret, placement },
+                ProofCredential::Certificate(KeyPair { chain_pem, key_pem }) => {
+                    oauth::Proof::Certificate { chain_pem, key_pem }
+                }
+            },
+            versions: (credentials.versions.iter())
+                .map(|(uid, resource_version)| SecretVersion {
+                    uid: uid.clone(),
+                    resource_version: resource_version.clone(),
+                })
+                .collect(),
+            scopes: login.scopes.clone(),
+            parameters: login.parameters.clone(),
+            ca_pem: credentials.token_ca_pem.clone(),
+            proxy: server.proxy.as_ref().filter(|proxy| proxy.carries_tokens()).map(|proxy| oauth::Proxy {
+                url: proxy.url.clone(),
+                credentials: (credentials.proxy.as_ref())
+                    .map(|login| (login.username.clone(), login.password.clone())),
+            }),
         }
-    };
-    let placement = match login.exchange_online {
-        Some(_) => ClientAuthentication::RequestBody,
-        None => ClientAuthentication::Detect,
-    };
-    TokenRequest {
-        token_url: login.token_url.clone(),
-        client_id: login.client_id.clone(),
-        grant: match (grant, &login.grant) {
-            (GrantCredential::RefreshToken(token), _) => oauth::Grant::RefreshToken(token),
-            (GrantCredential::ServiceAccountKey(key_file), Grant::JWTBearer { subject, .. }) => {
-                oauth::Grant::JWTBearer { key_file, subject: subject.clone() }
-            }
-            (GrantCredential::ClientCredentials | GrantCredential::ServiceAccountKey(_), _) => {
-                oauth::Grant::ClientCredentials
-            }
-        },
-        proof: match proof {
-            ProofCredential::None | ProofCredential::Federated => oauth::Proof::None,
-            ProofCredential::Secret(secret) => oauth::Proof::Secret { secret, placement },
-            ProofCredential::Certificate(KeyPair { chain_pem, key_pem }) => {
-                oauth::Proof::Certificate { chain_pem, key_pem }
-            }
-        },
-        versions: (credentials.versions.iter())
-            .map(|(uid, resource_version)| SecretVersion {
-                uid: uid.clone(),
-                resource_version: resource_version.clone(),
+    }
+
+    /// A token of the ServiceAccount as the proof, asked for when an exchange needs it.
+    fn federated(&self, server: &Server, login: &OAuth2Login) -> oauth::Proof {
+        let Proof::Federated { service_account, audience } = &login.proof else { return oauth::Proof::None };
+        let cluster = self.cluster.clone();
+        let names: Arc<[String; 3]> =
+            Arc::new([server.key.namespace.to_string(), service_account.clone(), audience.clone()]);
+        oauth::Proof::Federated(AssertionSource(Arc::new(move || {
+            let (cluster, names) = (cluster.clone(), names.clone());
+            Box::pin(async move {
+                let [namespace, name, audience] = &*names;
+                cluster.service_account_token(namespace, name, audience).await
             })
-            .collect(),
-        scopes: login.scopes.clone(),
-        parameters: login.parameters.clone(),
-        ca_pem: credentials.token_ca_pem.clone(),
-        proxy: server.proxy.as_ref().filter(|proxy| proxy.carries_tokens()).map(|proxy| oauth::Proxy {
-            url: proxy.url.clone(),
-            credentials: (credentials.proxy.as_ref())
-                .map(|login| (login.username.clone(), login.password.clone())),
-        }),
+        })))
     }
 }
 
@@ -269,60 +245,21 @@ fn step<T>(
     }
 }
 
-fn smtp_credentials(
-    server: &Server,
-    credentials: &Credentials,
-    token: Option<&Arc<Token>>,
-) -> Option<smtp::Credentials> {
-    match &server.login {
-        Login::None => None,
-        Login::ClientCertificate { username } => {
-            Some(smtp::Credentials::Certificate { username: username.clone() })
-        }
-        Login::Password { username, mechanism, .. } => {
-            let (password, allow_plaintext) = match &credentials.login {
-                LoginCredentials::Password { password, allow_plaintext } => {
-                    (password.clone(), *allow_plaintext)
-                }
-                LoginCredentials::None | LoginCredentials::OAuth2 { .. } => Default::default(),
-            };
-            Some(smtp::Credentials::Password {
-                username: username.clone(),
-                password,
-                mechanism: match mechanism {
-                    PasswordMechanism::Auto => None,
-                    PasswordMechanism::ScramSHA256Plus => Some(smtp::PasswordMechanism::ScramSha256Plus),
-                    PasswordMechanism::ScramSHA256 => Some(smtp::PasswordMechanism::ScramSha256),
-                    PasswordMechanism::Plain => Some(smtp::PasswordMechanism::Plain),
-                    PasswordMechanism::Login => Some(smtp::PasswordMechanism::Login),
-                },
-                allow_plaintext,
-            })
-        }
-        Login::OAuth2(login) => Some(smtp::Credentials::Token {
-            username: login.username.clone(),
-            token: token.map(|token| token.access_token.clone()).unwrap_or_default(),
-            mechanism: match login.mechanism {
-                TokenMechanism::Auto => None,
-                TokenMechanism::XOAUTH2 => Some(smtp::TokenMechanism::XOAuth2),
-                TokenMechanism::OAuthBearer => Some(smtp::TokenMechanism::OAuthBearer),
-            },
-        }),
-    }
+/// What the token itself shows to be wrong with it for certain, so that no mail server needs to be asked.
+fn unsuitable(server: &Server, login: &OAuth2Login, token: &Token) -> Option<StageFailure> {
+    let found = oauth::objections(&token.claims, &expectation(server, login), Timestamp::now());
+    let certain: Vec<String> =
+        found.iter().filter(|objection| objection.is_certain()).map(ToString::to_string).collect();
+    (!certain.is_empty()).then(|| StageFailure::until_changed(Reason::TokenUnsuitable, certain.join("; ")))
 }
 
-/// What the refused token itself shows, before what cannot be seen from here.
-fn explain_refusal(mut failure: StageFailure, login: &OAuth2Login, token: &Token) -> StageFailure {
-    if login.exchange_online.is_some() {
-        let scope = login.scopes.first().map(String::as_str).unwrap_or_default();
-        let objections =
-            oauth::objections(&token.claims, &oauth::exchange_online_audiences(scope), Timestamp::now());
-        let seen: Vec<String> = objections.iter().map(ToString::to_string).collect();
-        if !seen.is_empty() {
-            failure.message = format!("{} (the token shows: {})", failure.message, seen.join("; "));
-        }
+/// What the mail server wants to see in a token, where that is known.
+fn expectation<'a>(server: &Server, login: &'a OAuth2Login) -> Expectation<'a> {
+    if login.exchange_online.is_some() || exchange_online::is_exchange_online_host(&server.host) {
+        Expectation::exchange_online(&login.scopes, login.tenant_id.as_deref())
+    } else {
+        Expectation::anything()
     }
-    failure
 }
 
 /// The credential that ends first, and what is wrong with an annotation that should say so.

@@ -1,7 +1,10 @@
 //! What is known of each mail server while the process runs: the last way through the stages, failures
 //! in a row, and whether sending is held. The MailServerConfig's controller shows it, lanes obey it.
 
+use crate::api::ConditionType;
+use crate::api::mail_server_config::Usage;
 use crate::delivery::lock;
+use crate::domain::failure::Permanence;
 use crate::domain::object::ObjectKey;
 use crate::domain::verification::{StageFailure, Verification};
 use crate::smtp::AuthForm;
@@ -25,6 +28,10 @@ struct Known {
 pub struct ServerState {
     /// The last way through the stages.
     pub verification: Option<Arc<Verification>>,
+    /// What the last way that succeeded went with: generation of the spec, versions of the credentials.
+    pub proven: Option<(i64, String)>,
+    /// What of the account's limits was used when the server was last verified.
+    pub usage: Option<Usage>,
     /// Ways that failed, in a row.
     pub failures: u32,
     /// When it is to be verified again; `None`: when something changes.
@@ -57,7 +64,32 @@ impl ServerState {
             .verification
             .as_ref()
             .is_some_and(|found| found.succeeded() && found.generation == generation);
-        verified && self.hold.as_ref().is_none_or(|hold| hold.until <= now)
+        verified && !self.is_held(now)
+    }
+
+    /// Whether a session that was opened with these credentials may take another message.
+    pub fn may_go_on(&self, generation: i64, fingerprint: &str, now: Timestamp) -> bool {
+        let Some(found) = &self.verification else { return false };
+        let current = found.succeeded() && found.generation == generation && found.fingerprint == fingerprint;
+        let proven = self.proven.as_ref().is_some_and(|proven| *proven == (generation, fingerprint.into()));
+        (current || proven && self.is_refused_replacement(found)) && !self.is_held(now)
+    }
+
+    /// Whether what was refused are credentials that replaced ones which work, or worked: somebody stored a wrong
+    /// Secret. That says nothing about sessions that are open.
+    pub fn is_refused_replacement(&self, found: &Verification) -> bool {
+        let at_login = found.failed.as_ref().is_some_and(|(stage, failure)| {
+            matches!(stage, ConditionType::TokenAcquired | ConditionType::Authenticated)
+                && failure.permanence == Permanence::UntilChanged
+        });
+        let replaced = |(generation, fingerprint): &(i64, String)| {
+            *generation == found.generation && *fingerprint != found.fingerprint
+        };
+        at_login && self.proven.as_ref().is_some_and(replaced)
+    }
+
+    fn is_held(&self, now: Timestamp) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.until > now)
     }
 }
 

@@ -38,17 +38,20 @@ impl Delivery {
     pub(super) async fn work(self: &Arc<Self>, lane: &Lane, server: Arc<Server>) {
         let account = server.account();
         let desk =
-            Desk { lane, limiter: self.accounts.of(&account), journal: self.journals.of(&account), server };
+            Desk { lane, limiter: self.limiter(&account), journal: self.journals.of(&account), server };
         let connection = tokio::select! {
             connection = desk.limiter.connection() => connection,
             () = lane.closing.cancelled() => return,
         };
         let mut session = None;
-        while self.may_go_on(&desk) {
+        loop {
             if let Some(held) = session.take() {
                 session = self.keep(&desk, held).await;
             }
-            let Some(item) = self.next(&desk, session.is_some()).await else { break };
+            if !self.may_take(&desk, session.as_ref()) {
+                break;
+            }
+            let Some(item) = self.next(&desk, session.as_ref()).await else { break };
             let mut opened = match session.take() {
                 Some(opened) => opened,
                 None => match self.open_for(&desk, &item).await {
@@ -67,7 +70,10 @@ impl Delivery {
                     }
                 }
                 Flow::Hold(failure) => {
-                    self.hold(&desk.server, (*failure).into());
+                    let failure = (*failure).into();
+                    if !self.yields(&desk.server, &failure) {
+                        self.hold(&desk.server, failure);
+                    }
                     opened.session.quit().await;
                     break;
                 }
@@ -79,19 +85,27 @@ impl Delivery {
         drop(connection);
     }
 
-    /// Whether the lane is open for the server this worker was made for.
-    fn may_go_on(&self, desk: &Desk<'_>) -> bool {
-        !desk.lane.closing.is_cancelled()
-            && self.usable(&desk.server.key).is_some_and(|server| Arc::ptr_eq(&server, &desk.server))
+    /// Whether the lane is open for the server this worker was made for, and with the credentials of its session.
+    fn may_take(&self, desk: &Desk<'_>, session: Option<&Opened>) -> bool {
+        let Desk { lane, server, .. } = desk;
+        let known = self.catalog().servers.get(&server.key).and_then(|known| known.as_ref().ok().cloned());
+        let current = known.is_some_and(|known| Arc::ptr_eq(&known, server));
+        let (state, now) = (self.servers.state(&server.key), Timestamp::now());
+        let open = match session {
+            Some(opened) => state.may_go_on(server.generation, &opened.fingerprint, now),
+            None => state.is_open(server.generation, now),
+        };
+        !lane.closing.is_cancelled() && current && !server.suspended && open
     }
 
     /// The session, if it is fit for another message; else says goodbye to it.
     async fn keep(&self, desk: &Desk<'_>, mut opened: Opened) -> Option<Opened> {
         let session = &mut opened.session;
         let settings = &self.settings;
-        let current = self.servers.state(&desk.server.key).verification;
-        let same_credentials = current.is_some_and(|found| found.fingerprint == opened.fingerprint);
-        let fit = same_credentials
+        let state = self.servers.state(&desk.server.key);
+        let now = Timestamp::now();
+        let fit = state.may_go_on(desk.server.generation, &opened.fingerprint, now)
+            && !desk.limiter.is_crowded(now)
             && session.usable()
             && !session.has_ended()
             && session.age() < settings.session_age
@@ -104,10 +118,10 @@ impl Delivery {
     }
 
     /// Waits for the next Notification, but not longer than an idle session may be kept.
-    async fn next(self: &Arc<Self>, desk: &Desk<'_>, has_session: bool) -> Option<Item> {
+    async fn next(self: &Arc<Self>, desk: &Desk<'_>, session: Option<&Opened>) -> Option<Item> {
         let mut news = desk.lane.news();
         let patience =
-            tokio::time::sleep(if has_session { self.settings.session_idle } else { Duration::ZERO });
+            tokio::time::sleep(if session.is_some() { self.settings.session_idle } else { Duration::ZERO });
         tokio::pin!(patience);
         loop {
             tokio::select! {
@@ -116,12 +130,13 @@ impl Delivery {
             }
             let now = Timestamp::now();
             if let Some(until) = desk.limiter.exhausted_until(now) {
-                let message = "limits.recipientsPerDay is used up";
-                let failure = StageFailure::temporary(Reason::QuotaExceeded, message);
+                let message = "as many recipients as limits.recipientsPerDay permits were sent to in the last 24 hours with this \
+                               login; it goes on by itself";
+                let failure = StageFailure::temporary(Reason::LimitReached, message);
                 self.hold_until(&desk.server, failure, until);
                 return None;
             }
-            if !self.may_go_on(desk) {
+            if !self.may_take(desk, session) {
                 return None;
             }
             news.mark_unchanged();
@@ -149,10 +164,19 @@ impl Delivery {
     async fn open_for(self: &Arc<Self>, desk: &Desk<'_>, item: &Item) -> Option<Opened> {
         let (verification, opened) = self.open(&desk.server).await;
         if let Some(opened) = opened {
+            let state = self.servers.state(&desk.server.key);
+            if state.proven != Some((desk.server.generation, opened.fingerprint.clone())) {
+                // The Secret has changed, and this session is the first to have proved the new one.
+                self.verified(&desk.server, verification);
+            }
             Some(opened)
         } else {
             self.outbox().done(&item.uid, Some(item.due));
-            self.verified(&desk.server, verification);
+            let yields =
+                verification.failed.as_ref().is_some_and(|(_, failure)| self.yields(&desk.server, failure));
+            if !yields {
+                self.verified(&desk.server, verification);
+            }
             None
         }
     }
@@ -266,6 +290,7 @@ impl Delivery {
 /// The code that sent panicked: what was at DATA may have been taken.
 fn crashed(run: &mut Run<'_>) {
     if let Some((address, message_id)) = run.at_data.take() {
+        run.sent();
         let why = "the operator crashed while this was sent: it may or may not have been taken";
         run.outcomes.push(Outcome::in_doubt(&address, Some(&message_id), why, Timestamp::now()));
     }

@@ -265,6 +265,15 @@ impl Failure {
         )
     }
 
+    /// An answer was there before its question: which answer belongs to what is no longer known.
+    pub fn early_answer(phase: Phase) -> Self {
+        Self::server(
+            Reason::ProtocolViolation,
+            phase,
+            "the server gave an answer before it was asked, or one answer twice, so that none can be relied on",
+        )
+    }
+
     /// STARTTLS is required by the config and not offered. Never a reason to go on without.
     pub fn starttls_not_offered() -> Self {
         Self::server(

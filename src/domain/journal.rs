@@ -10,6 +10,7 @@ use crate::api::Notification;
 use crate::api::status::RecipientState;
 use crate::domain::object::Uid;
 use crate::domain::outcome::Outcome;
+use crate::domain::usage::Usage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,10 @@ pub struct Journal {
     /// What may be between a message and its answer.
     #[serde(default)]
     pub entries: BTreeMap<String, Entry>,
+    /// Recipients of the last 24 hours, as of this write. Decides nothing about what is sent twice; it is here
+    /// because it has to be stored just as often.
+    #[serde(default)]
+    pub usage: Usage,
 }
 
 /// A claim: these recipients of this Notification may have been sent to.
@@ -97,6 +102,7 @@ pub fn judge(stored: Option<&Journal>, me: &str, unchanged_for: Duration, now: T
             write: 1,
             renewed: Some(now),
             entries: BTreeMap::new(),
+            usage: Usage::default(),
         });
     };
     match &stored.holder {
@@ -109,6 +115,7 @@ pub fn judge(stored: Option<&Journal>, me: &str, unchanged_for: Duration, now: T
             write: 1,
             renewed: Some(now),
             entries: stored.entries.clone(),
+            usage: stored.usage.clone(),
         }),
     }
 }
@@ -141,6 +148,7 @@ pub fn standing(stored: Option<&Journal>, written: &Journal) -> Standing {
 pub struct Holding {
     stored: Journal,
     entries: BTreeMap<String, Entry>,
+    usage: Usage,
     term: u64,
     next_claim: u64,
 }
@@ -150,7 +158,8 @@ impl Holding {
     /// process: a deleted journal begins its epochs anew, and what is left over of an earlier holding must not
     /// name a claim of this one.
     pub fn new(stored: Journal, term: u64) -> Self {
-        Self { entries: stored.entries.clone(), stored, term, next_claim: 1 }
+        let (entries, usage) = (stored.entries.clone(), stored.usage.clone());
+        Self { stored, entries, usage, term, next_claim: 1 }
     }
 
     /// The epoch of this term.
@@ -185,6 +194,11 @@ impl Holding {
         self.entries.remove(id);
     }
 
+    /// What the next write says about the recipients of the last 24 hours.
+    pub fn set_usage(&mut self, usage: Usage) {
+        self.usage = usage;
+    }
+
     /// Everything that stands in the journal or will with the next write.
     pub fn entries(&self) -> &BTreeMap<String, Entry> {
         &self.entries
@@ -203,6 +217,7 @@ impl Holding {
             write: self.stored.write + 1,
             renewed: Some(now),
             entries: self.entries.clone(),
+            usage: self.usage.clone(),
         }
     }
 

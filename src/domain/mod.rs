@@ -28,5 +28,7 @@ pub mod secret;
 pub mod server;
 pub mod status;
 pub mod template;
+pub mod throttle;
+pub mod usage;
 pub mod values;
 pub mod verification;

@@ -7,13 +7,14 @@ use crate::domain::failure::{Failure, Permanence, Phase, Reply, Scope};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// The stages in their order. `TokenAcquired` is left out for servers without OAuth2.
+/// The stages in their order. `TokenAcquired` is left out for servers without OAuth2; it comes before the mail
+/// server is contacted, because a token often shows by itself that it would be refused.
 pub const STAGES: [ConditionType; 6] = [
     ConditionType::CredentialsResolved,
+    ConditionType::TokenAcquired,
     ConditionType::NameResolved,
     ConditionType::Connected,
     ConditionType::Secured,
-    ConditionType::TokenAcquired,
     ConditionType::Authenticated,
 ];
 

@@ -316,7 +316,7 @@ pub(super) fn is_google(request: &TokenRequest) -> bool {
 
 /// RFC 6749, section 5.1, as far as it is of use here.
 #[derive(Deserialize)]
-struct Answer {
+pub(super) struct Answer {
     access_token: String,
     token_type: String,
     expires_in: Option<u64>,
@@ -324,7 +324,7 @@ struct Answer {
     refresh_token: Value,
 }
 
-fn read(body: &[u8]) -> Result<Answer, RequestError> {
+pub(super) fn read(body: &[u8]) -> Result<Answer, RequestError> {
     serde_json::from_slice(body).map_err(|_| RequestError::NotAToken(what_is_wrong(body)))
 }
 
@@ -357,7 +357,7 @@ fn keep(grant: &Granted<'_>, answer: &Answer, replacement: &mut Option<Secret>) 
 }
 
 /// Accepts an answer as a token, or says why not (RFC 6749, section 5.1).
-fn believe(
+pub(super) fn believe(
     sent: &Sent<'_>,
     answer: Answer,
     refresh_token_replaced: bool,

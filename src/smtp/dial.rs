@@ -4,7 +4,7 @@
 use super::deadlines::Deadlines;
 use super::sasl::AuthForm;
 use crate::domain::egress;
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Failure, Phase};
 use crate::domain::secret::Secret;
 use rustls::pki_types::ServerName;
 use std::io;
@@ -145,9 +145,9 @@ pub(super) async fn dial(
 
 fn judge(address: SocketAddr, error: &io::Error, waited: Duration) -> Failure {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
-            Failure::connection_refused(address)
-        }
+        io::ErrorKind::ConnectionRefused => Failure::connection_refused(address),
+        // It was accepted, and closed before we knew.
+        io::ErrorKind::ConnectionReset => Failure::closed(Phase::Connect),
         io::ErrorKind::TimedOut => Failure::connect_timeout(address, waited),
         _ => Failure::unreachable(address, error),
     }

@@ -42,7 +42,7 @@ mod connection;
 mod content;
 mod deadlines;
 mod dial;
-mod protocol;
+pub mod protocol;
 mod sasl;
 mod session;
 pub mod tls;

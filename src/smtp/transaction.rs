@@ -80,6 +80,9 @@ impl Session {
     pub async fn begin(&mut self, envelope: &Envelope<'_>) -> Result<Opened, Failure> {
         let parameters = self.parameters(envelope)?;
         let state = std::mem::replace(&mut self.state, State::Lost);
+        if self.is_fresh() && self.wire.has_early_answer() {
+            return Err(Failure::early_answer(Phase::MailFrom));
+        }
         if state == State::Lost || self.wire.has_ended() {
             return Err(Failure::closed(Phase::MailFrom));
         }
@@ -248,6 +251,10 @@ impl Session {
                 *slot = answer;
             }
         }
+        if self.wire.has_early_answer() {
+            // One answer too many, so that none of them is known to be the right recipient's.
+            return Err(Failure::early_answer(Phase::RcptTo));
+        }
         self.state = State::Open;
         Ok(())
     }
@@ -303,6 +310,11 @@ impl Session {
 
     /// Writes the message with its final dot.
     async fn transmit(&mut self, message: &[u8]) -> Result<(), DataOutcome> {
+        if self.wire.has_unread() {
+            // Nothing that was said before the message can be the answer to it.
+            let failure = Failure::early_answer(Phase::Body);
+            return Err(DataOutcome::NotSent(self.parting_words(failure).await));
+        }
         let mut stuffing = Stuffing::new(message);
         loop {
             let is_last = stuffing.next_block(&mut self.wire.output, BLOCK);
@@ -329,8 +341,9 @@ impl Session {
 
     /// The failure of a refused step, and the session's state after it.
     fn refusal(&mut self, phase: Phase, reply: &Reply) -> Failure {
-        // 421 announces that the server hangs up.
-        self.state = if reply.code == 421 { State::Lost } else { State::ResetDue };
+        // 421 announces that the server hangs up; after what is no refusal nobody knows where it stands.
+        let goes_on = matches!(reply.code, 400..=420 | 422..=599);
+        self.state = if goes_on { State::ResetDue } else { State::Lost };
         classify(phase, reply, self.login)
     }
 }

@@ -4,6 +4,7 @@
 
 mod api_server;
 mod chunks;
+mod day;
 mod deleted;
 mod frozen;
 mod killed;
@@ -59,12 +60,18 @@ impl Scene {
 
     /// A MailServerConfig for a server without TLS and login.
     pub async fn server(&self, name: &str, address: SocketAddr) {
-        let server = json!({
+        self.server_with(name, address, json!({})).await;
+    }
+
+    /// The same with further members of its spec.
+    pub async fn server_with(&self, name: &str, address: SocketAddr, more: Value) {
+        let mut server = json!({
             "apiVersion": "mail-operator.dev/v1alpha1", "kind": "MailServerConfig",
             "metadata": { "name": name },
             "spec": { "host": "127.0.0.1", "port": address.port(), "tls": { "mode": "Disabled" },
                       "sender": { "address": "it@corp.example" } }
         });
+        merge(&mut server["spec"], more);
         self.space.apply(&server.to_string()).await;
     }
 
@@ -114,6 +121,12 @@ impl Scene {
     pub async fn claims(&self, address: &str) -> bool {
         let names = |journal: &Value| journal["entries"].to_string().contains(&format!("\"{address}\""));
         self.journals().await.iter().any(names)
+    }
+
+    /// Whether a stored journal has an entry for a Notification.
+    pub async fn names(&self, notification: &str) -> bool {
+        let name = format!("\"name\":\"{notification}\"");
+        self.journals().await.iter().any(|journal| journal["entries"].to_string().contains(&name))
     }
 
     /// Deletes all journals, as somebody who tidies up might.

@@ -1,5 +1,7 @@
 //! What the documentation says is there, is there, and the other way round; and its YAML is accepted by the API server.
 
+mod walk_throughs;
+
 use crate::cluster::{in_repository, namespace};
 use kube::CustomResourceExt;
 use mail_operator::api::{MailServerConfig, MessageTemplate, Notification, Reason};
@@ -10,13 +12,25 @@ fn page(path: &str) -> String {
 }
 
 fn pages() -> Vec<String> {
-    let docs = std::fs::read_dir(in_repository("docs")).unwrap();
-    let mut pages: Vec<_> =
-        docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().display())).collect();
+    let mut pages = pages_in("docs");
     pages.extend(
         ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(String::from),
     );
     pages.sort();
+    pages
+}
+
+fn pages_in(folder: &str) -> Vec<String> {
+    let mut pages = Vec::new();
+    for entry in std::fs::read_dir(in_repository(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{folder}/{}", entry.file_name().display());
+        if entry.file_type().unwrap().is_dir() {
+            pages.extend(pages_in(&path));
+        } else {
+            pages.push(path);
+        }
+    }
     pages
 }
 
@@ -123,6 +137,21 @@ fn links_lead_somewhere() {
     }
 }
 
+/// Whoever reads the documentation is led to each of the files that one can start from.
+#[test]
+fn each_example_is_linked() {
+    let text = pages().iter().map(|path| page(path)).collect::<String>();
+    for entry in std::fs::read_dir(in_repository("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().display();
+        let linked = text.contains(&format!("examples/{name})"));
+        assert!(
+            linked || path.extension().is_none_or(|kind| kind != "yaml"),
+            "no page links to examples/{name}"
+        );
+    }
+}
+
 /// A heading's anchor, as the usual renderers make it.
 fn slug(heading: &str) -> String {
     let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
@@ -135,7 +164,7 @@ async fn yaml_in_the_documentation_is_accepted() {
     let mut tried = 0;
     for path in pages() {
         for block in page(&path).split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
-            if block.contains("apiVersion: mail-operator.dev") {
+            if block.starts_with("apiVersion: ") {
                 let create = ["create", "--namespace", "documentation", "--dry-run=server", "-f", "-"];
                 let answer = plane.kubectl_with_input(&create, block).await.unwrap();
                 assert!(answer.status.success(), "{path}: {}\n{block}", answer.stderr);

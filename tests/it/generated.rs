@@ -30,3 +30,8 @@ fn crds_match_the_types() {
         }
     }
 }
+
+#[test]
+fn the_page_of_outcomes_matches_the_rules() {
+    compare("docs/outcomes.md", &crate::outcomes::page());
+}

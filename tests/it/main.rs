@@ -7,12 +7,14 @@ mod cluster;
 mod crash;
 mod docs;
 mod first_mail;
+mod fuzz;
 mod generated;
 mod install;
 mod leadership;
 mod notifications;
 mod objects;
 mod operator;
+mod outcomes;
 mod servers;
 mod templates;
 

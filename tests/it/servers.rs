@@ -8,6 +8,7 @@ mod credentials;
 mod encryption;
 mod exchange_online;
 mod network;
+mod rotation;
 mod tokens;
 mod upkeep;
 
@@ -23,7 +24,7 @@ pub const USER: &str = "it@corp.example";
 
 /// The stages in their order.
 const STAGES: [&str; 6] =
-    ["CredentialsResolved", "NameResolved", "Connected", "Secured", "TokenAcquired", "Authenticated"];
+    ["CredentialsResolved", "TokenAcquired", "NameResolved", "Connected", "Secured", "Authenticated"];
 
 /// What may mend a failure, and so what kstatus makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,11 @@
 
 use super::{Claim, Command, Denied, Inherited, JournalHandle, Observed, Term};
 use crate::cluster::{Cluster, Error};
+use crate::delivery::account::SharedUsage;
 use crate::delivery::lock;
 use crate::domain::journal::{self, Holding, Journal, Judgement, Standing};
 use crate::domain::object::Uid;
+use crate::domain::usage::Usage;
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -26,6 +28,7 @@ pub(super) struct Task {
     pub observed: Arc<Mutex<Observed>>,
     pub inherited: mpsc::UnboundedSender<Inherited>,
     pub in_doubt: Arc<Mutex<HashMap<Uid, Arc<str>>>>,
+    pub usage: SharedUsage,
     pub held: Option<Held>,
     pub terms: u64,
 }
@@ -165,6 +168,7 @@ impl Task {
         }
         let last = waiting.is_empty() && (release || idle);
         let now = Timestamp::now();
+        held.holding.set_usage(lock(&self.usage).clone());
         let written = if last { held.holding.release(now) } else { held.holding.next_write(now) };
         let sent = Instant::now();
         match self.store(written).await {
@@ -278,13 +282,14 @@ impl Task {
             }
         };
         let stored = found.map(|found| found.journal);
-        let wanted = match journal::judge(stored.as_ref(), &self.identity, unchanged, Timestamp::now()) {
+        let mut wanted = match journal::judge(stored.as_ref(), &self.identity, unchanged, Timestamp::now()) {
             Judgement::Take(journal) => journal,
             Judgement::Held { by } => {
                 tracing::debug!(journal = %name, holder = by, "journal is held");
                 return Err(Denied::Lost);
             }
         };
+        wanted.usage = self.count_inherited(&wanted);
         let sent = Instant::now();
         // A lost answer is not waited for: the next try finds our own name in the journal and takes it again.
         let stored =
@@ -311,6 +316,15 @@ impl Task {
             last_write: sent,
             last_work: sent,
         })
+    }
+
+    /// The day's recipients: what is stored, what this process knows, and who may have been sent to since.
+    fn count_inherited(&self, taken: &Journal) -> Usage {
+        let unanswered: usize = taken.entries.values().map(|entry| entry.unanswered().count()).sum();
+        let mut usage = lock(&self.usage);
+        usage.learn(&taken.usage);
+        let _ = usage.count(u32::try_from(unanswered).unwrap_or(u32::MAX), Timestamp::now());
+        usage.clone()
     }
 
     fn answer_settled(&mut self) {

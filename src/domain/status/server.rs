@@ -1,12 +1,12 @@
 //! The status of a MailServerConfig.
 
-use crate::api::mail_server_config::{MailServerConfigStatus, ServerFacts, TlsMode, TokenFacts};
+use crate::api::mail_server_config::{MailServerConfigStatus, ServerFacts, TlsMode, TokenFacts, Usage};
 use crate::api::{ConditionType, Reason};
 use crate::domain::exchange_online;
 use crate::domain::failure::Permanence;
 use crate::domain::problem::{self, Problem};
 use crate::domain::server::{Login, Server};
-use crate::domain::status::conditions::{Conditions, State};
+use crate::domain::status::conditions::{Conditions, State, find};
 use crate::domain::verification::{STAGES, StageFailure, Verification};
 use jiff::{Timestamp, ToSpan};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -21,6 +21,10 @@ pub struct Findings<'a> {
     pub verification: Option<&'a Verification>,
     /// Why sending is held although the server can be logged in to, and until when.
     pub hold: Option<(&'a StageFailure, Timestamp)>,
+    /// When the stages are gone through again.
+    pub next: Option<Timestamp>,
+    /// What of the account's limits is used.
+    pub usage: Option<&'a Usage>,
     /// The annotation that was obeyed.
     pub handled_request: Option<&'a str>,
 }
@@ -73,6 +77,7 @@ fn valid(
             expires_at: token.expires_at.map(|Time(at)| whole_second(at)),
             ..token
         }),
+        usage: findings.usage.cloned(),
         ..Default::default()
     }
 }
@@ -98,12 +103,19 @@ fn summary(conditions: &mut Conditions<'_>, server: &Server, findings: Findings<
         conditions.set(Ready, State::False, failure.reason, &failure.message);
         return match failure.permanence {
             Permanence::Temporary => {
-                let message = format!("{} failed; trying again", stage.as_str());
+                let message = match findings.next {
+                    Some(next) => format!("{} failed; tried again at {next:.0}", stage.as_str()),
+                    None => format!("{} failed; tried again soon", stage.as_str()),
+                };
                 conditions.set(Reconciling, State::True, failure.reason, message);
             }
             Permanence::UntilChanged | Permanence::Permanent => {
-                let message =
-                    format!("{} failed; waiting for a change of this object or its Secret", stage.as_str());
+                let anyway = findings.next.map(|next| format!(", tried again at {next:.0} in any case"));
+                let message = format!(
+                    "{} failed; waiting for a change of this object or its Secret{}",
+                    stage.as_str(),
+                    anyway.unwrap_or_default()
+                );
                 conditions.set(Stalled, State::True, failure.reason, message);
             }
         };
@@ -185,12 +197,21 @@ fn warnings(
     }
 }
 
+/// Warnings about credentials that were not there before, or for another reason: worth an Event each.
+pub fn begun<'a>(old: &'a [Condition], new: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
+    const WARNINGS: [ConditionType; 2] =
+        [ConditionType::CredentialExpiring, ConditionType::RefreshTokenRotated];
+    WARNINGS.into_iter().filter_map(|type_| {
+        let warning = find(new, type_).filter(|warning| warning.status == "True")?;
+        let known = find(old, type_)
+            .is_some_and(|known| (&known.status, &known.reason) == (&warning.status, &warning.reason));
+        (!known).then_some(warning)
+    })
+}
+
 /// Whether `Ready` went from one state to another, which is worth an Event.
 pub fn ready_changed(old: &[Condition], new: &[Condition]) -> bool {
-    let ready = |list| {
-        crate::domain::status::conditions::find(list, ConditionType::Ready)
-            .map(|ready| (&ready.status, &ready.reason))
-    };
+    let ready = |list| find(list, ConditionType::Ready).map(|ready| (&ready.status, &ready.reason));
     ready(old) != ready(new)
 }
 

@@ -1,8 +1,10 @@
 //! Sessions against a server that follows a script: what is said, what is believed, and what is made
 //! of everything that can go wrong.
 
+mod attacks;
 mod login;
 mod sending;
+mod smuggling;
 mod stages;
 mod stalls;
 
@@ -73,7 +75,11 @@ fn password(allow_plaintext: bool) -> Credentials {
 }
 
 fn token(token: &str, mechanism: TokenMechanism) -> Credentials {
-    Credentials::Token { username: "joe@corp.test".to_owned(), token: Secret::new(token), mechanism: Some(mechanism) }
+    Credentials::Token {
+        username: "joe@corp.test".to_owned(),
+        token: Secret::new(token),
+        mechanism: Some(mechanism),
+    }
 }
 
 /// All stages in a row.

@@ -42,7 +42,7 @@ async fn a_leader_that_wakes_up_after_a_takeover_sends_nothing_new() {
 impl Held {
     /// While its first sender is frozen it is as after a crash, except that the server waits for the rest.
     async fn is_settled_by_another(&self, scene: &Scene) {
-        let in_doubt = self.known.claimed && self.policy == "Hold";
+        let in_doubt = self.is_claimed() && self.policy == "Hold";
         scene.until_phase(&self.name, if in_doubt { "InDoubt" } else { "Sent" }).await;
         let copies = usize::from(self.known.whole) + usize::from(!in_doubt);
         assert_eq!(self.smtp.copies_for(TO), copies, "{}", self.name);
@@ -52,7 +52,7 @@ impl Held {
     /// it leaves alone.
     async fn is_settled_in_the_end(&self, scene: &Scene) {
         let found = scene.until_phase(&self.name, "Sent").await;
-        if !self.known.claimed || self.policy == "Hold" {
+        if !self.is_claimed() || self.policy == "Hold" {
             assert_eq!(self.smtp.copies_for(TO), 1, "{}: {:#}", self.name, found["status"]);
         } else {
             assert!(self.smtp.copies_for(TO) <= 2, "{}", self.name);

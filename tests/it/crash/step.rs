@@ -1,27 +1,38 @@
 //! The steps of a delivery that something is held at, each at a server of its own so that one operator can
 //! be at all of them at once.
 
-use crate::crash::{Scene, says_twice};
+use crate::crash::{Scene, TAKEOVER, says_twice};
+use crate::eventually;
 use crate::objects::condition;
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
 
 /// Each step with what a new operator, which knows only what is stored, makes of it.
 pub const STEPS: [(&str, Step, Known); 4] = [
-    ("before-claim", Step::Rcpt, Known { claimed: false, whole: false, taken: false }),
-    ("before-data", Step::Data, Known { claimed: true, whole: false, taken: false }),
-    ("in-the-body", Step::Body, Known { claimed: true, whole: true, taken: false }),
-    ("before-answer", Step::Dot, Known { claimed: true, whole: true, taken: true }),
+    ("at-rcpt", Step::Rcpt, Known { claimed: Claimed::IfResend, whole: false, taken: false }),
+    ("before-data", Step::Data, Known { claimed: Claimed::Yes, whole: false, taken: false }),
+    ("in-the-body", Step::Body, Known { claimed: Claimed::Yes, whole: true, taken: false }),
+    ("before-answer", Step::Dot, Known { claimed: Claimed::Yes, whole: true, taken: true }),
 ];
 
 /// What is true of a message that is held.
 #[derive(Debug, Clone, Copy)]
 pub struct Known {
-    /// The journal names it.
-    pub claimed: bool,
+    /// Whether the journal names it.
+    pub claimed: Claimed,
     /// All of it is on its way: the server takes it once it reads on.
     pub whole: bool,
     /// The server has it.
     pub taken: bool,
+}
+
+/// Whether the journal names a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// It does.
+    Yes,
+    /// The claim is stored while the server answers RCPT where being in doubt costs nobody's time, and after it
+    /// where a person would have to look.
+    IfResend,
 }
 
 /// A Notification held at a step.
@@ -51,11 +62,19 @@ pub async fn hold_everywhere(scene: &Scene) -> Vec<Held> {
     }
     for held in &all {
         held.smtp.reached(held.step).await;
+        if held.is_claimed() {
+            eventually("it is claimed", TAKEOVER, async || scene.names(&held.name).await).await;
+        }
     }
     all
 }
 
 impl Held {
+    /// Whether the journal names it.
+    pub fn is_claimed(&self) -> bool {
+        self.known.claimed == Claimed::Yes || self.policy == "Resend"
+    }
+
     /// Lets it go on, and everything after it.
     pub fn release(&self) {
         self.smtp.release(self.step);
@@ -73,7 +92,7 @@ impl Held {
     /// is in doubt what the policy says. Nothing is ever lost, nothing is sent twice unless the status says so.
     pub async fn is_settled_after_a_crash(&self, scene: &Scene) {
         let Self { name, policy, known, smtp, .. } = self;
-        if known.claimed && *policy == "Hold" {
+        if self.is_claimed() && *policy == "Hold" {
             let found = scene.until_phase(name, "InDoubt").await;
             let ready = condition(&found, "Ready");
             assert_eq!(ready["reason"], "AnswerLost", "{name}: {ready}");
@@ -83,7 +102,7 @@ impl Held {
         } else {
             let found = scene.until_phase(name, "Sent").await;
             assert_eq!(smtp.copies_for(TO), 1 + usize::from(known.taken), "{name}");
-            assert_eq!(says_twice(&found, TO), known.claimed, "{name}: {:#}", found["status"]);
+            assert_eq!(says_twice(&found, TO), self.is_claimed(), "{name}: {:#}", found["status"]);
         }
     }
 

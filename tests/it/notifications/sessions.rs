@@ -108,7 +108,7 @@ async fn no_more_recipients_a_day_than_the_limit() {
     }
     let version = space.version().await;
     space.put(&[notification("more", &["ada@corp.example"], json!({}))]).await;
-    let held = space.until_reason("mailserverconfigs", "default", "Ready", "QuotaExceeded").await;
+    let held = space.until_reason("mailserverconfigs", "default", "Ready", "LimitReached").await;
     super::holds(held["message"].as_str().unwrap(), &["limits.recipientsPerDay"]);
     assert_eq!(space.history("more", &version).await.len(), 1, "created, and not written to");
     assert_eq!(smtp.ledger().len(), 2);
@@ -124,9 +124,40 @@ async fn a_long_message_keeps_to_the_days_limit_too() {
     space.put(&[server(smtp.address(), json!({ "limits": { "recipientsPerDay": 2 } }))]).await;
     let to = ["a@corp.example", "b@corp.example", "c@corp.example"];
     space.put(&[notification("long", &to, json!({}))]).await;
-    space.until_reason("mailserverconfigs", "default", "Ready", "QuotaExceeded").await;
+    space.until_reason("mailserverconfigs", "default", "Ready", "LimitReached").await;
     space.until("notifications", "long", "told of two", |found| found["status"]["accepted"] == "2/3").await;
     assert_eq!(smtp.ledger().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_wants_fewer_connections_gets_fewer_and_mail_goes_on() {
+    let space = Space::new("sessions-fewer").await;
+    // The third session to say MAIL while two are busy is one too many, as Exchange Online says it.
+    let smtp = ScriptedSmtp::builder()
+        .fault_at(Step::Mail, 3, Fault::reply("432 4.3.2 Concurrent connections limit exceeded"))
+        .hold(Step::Data)
+        .start()
+        .await;
+    space.put(&[server(smtp.address(), json!({ "limits": { "connections": 3 } }))]).await;
+    space.until_reason("mailserverconfigs", "default", "Ready", "Verified").await;
+    space.put(&several(6)).await;
+    smtp.reached_times(Step::Mail, 3).await;
+    smtp.reached_times(Step::Data, 2).await;
+    smtp.release(Step::Data);
+    for n in 0..6 {
+        let sent = space.until_phase(&format!("n{n}"), "Sent").await;
+        assert_eq!(sent["status"]["attempts"], 1, "no message is to blame");
+        only(&smtp, &format!("r{n}@corp.example"));
+    }
+    let ask = "mail-operator.dev/verify-requested-at=1";
+    space.kubectl(&["annotate", "--overwrite", "msc", "default", ask]).await;
+    let answered = |found: &Value| found["status"]["lastHandledVerifyRequest"] == "1";
+    let found = space.until("mailserverconfigs", "default", "verified again", |found| {
+        answered(found) && found["status"]["usage"]["recipientsLastDay"] == 6
+    });
+    let found = found.await;
+    assert_eq!(found["status"]["usage"]["connectionsAllowed"], 2, "{:#}", found["status"]);
+    assert_eq!(condition(&found, "Ready")["status"], "True");
 }
 
 /// The attacker knows host and user name, not the password. His config names the same account, so whatever is

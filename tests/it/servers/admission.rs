@@ -50,7 +50,7 @@ async fn what_would_never_work_is_refused_in_plain_words() {
             host("auth: {}"),
             &[
                 "spec.auth",
-                "set exactly one of basic, exchangeOnline, oauth2 (no auth at all means: no login)",
+                "set exactly one of basic, exchangeOnline, oauth2, clientCertificate (no auth at all means: no login)",
             ],
         ),
         (
@@ -90,11 +90,15 @@ async fn what_would_never_work_is_refused_in_plain_words() {
         ),
         (
             host(&format!("auth: {{ oauth2: {{ {OAUTH2}, grant: RefreshToken }} }}")),
-            &["spec.auth.oauth2.grant", "\"ClientCredentials\""],
+            &["the grant RefreshToken needs refreshTokenSecretRef"],
+        ),
+        (
+            host(&format!("auth: {{ oauth2: {{ {OAUTH2}, grant: Password }} }}")),
+            &["spec.auth.oauth2.grant", "\"ClientCredentials\", \"RefreshToken\", \"JWTBearer\""],
         ),
         (
             host(&format!("auth: {{ oauth2: {{ {OAUTH2}, mechanism: PLAIN }} }}")),
-            &["spec.auth.oauth2.mechanism", "\"XOAUTH2\", \"OAuthBearer\""],
+            &["spec.auth.oauth2.mechanism", "\"Auto\", \"XOAUTH2\", \"OAuthBearer\""],
         ),
         (
             format!("auth: {{ exchangeOnline: {{ {EXCHANGE}, cloud: Germany }} }}"),
@@ -107,6 +111,83 @@ async fn what_would_never_work_is_refused_in_plain_words() {
             "auth: { exchangeOnline: { clientID: app, username: it, clientSecretRef: { name: s, key: k } } }"
                 .into(),
             &["spec.auth.exchangeOnline.tenantID: Required value"],
+        ),
+        (
+            host("auth: { clientCertificate: {} }"),
+            &[
+                "auth.clientCertificate logs in with the certificate of tls.clientCertificateSecretRef: set that",
+            ],
+        ),
+        (
+            host(&format!(
+                "tls: {{ mode: Disabled }}\nauth: {{ basic: {{ {BASIC}, mechanism: ScramSHA256Plus }} }}"
+            )),
+            &["ScramSHA256Plus is bound to a TLS connection"],
+        ),
+        (
+            host(&format!("auth: {{ basic: {{ {BASIC}, mechanism: CRAM-MD5 }} }}")),
+            &["\"Auto\", \"ScramSHA256Plus\", \"ScramSHA256\", \"Plain\", \"Login\""],
+        ),
+        (
+            format!(
+                "auth: {{ exchangeOnline: {{ {EXCHANGE}, clientCertificateSecretRef: {{ name: c }} }} }}"
+            ),
+            &["set exactly one of clientSecretRef, clientCertificateSecretRef, federatedToken"],
+        ),
+        (
+            "auth: { exchangeOnline: { tenantID: corp.example, clientID: app, username: it } }".into(),
+            &["set exactly one of clientSecretRef, clientCertificateSecretRef, federatedToken"],
+        ),
+        (
+            host("auth: { oauth2: { username: it, tokenURL: \"https://a.example/token\", clientID: app } }"),
+            &[
+                "ClientCredentials needs exactly one of clientSecretRef, clientCertificateSecretRef, federatedToken",
+            ],
+        ),
+        (
+            host(
+                "auth: { oauth2: { username: it, tokenURL: \"https://a.example/token\", clientSecretRef: { name: s, key: k } } }",
+            ),
+            &["clientID is required: the client's ID at the provider"],
+        ),
+        (
+            host(&format!(
+                "auth: {{ oauth2: {{ {OAUTH2}, grant: JWTBearer, serviceAccountKeySecretRef: {{ name: s, key: k }} }} }}"
+            )),
+            &["JWTBearer needs serviceAccountKeySecretRef, and none of clientSecretRef"],
+        ),
+        (
+            host(&format!("auth: {{ oauth2: {{ {OAUTH2}, subject: it }} }}")),
+            &["serviceAccountKeySecretRef and subject belong to the grant JWTBearer"],
+        ),
+        (
+            host(&format!(
+                "auth: {{ oauth2: {{ {OAUTH2}, refreshTokenSecretRef: {{ name: s, key: k }} }} }}"
+            )),
+            &["refreshTokenSecretRef belongs to the grant RefreshToken"],
+        ),
+        (
+            host(
+                "auth: { oauth2: { username: it, tokenURL: \"https://a.example/token\", clientID: app, federatedToken: { serviceAccountName: mailer } } }",
+            ),
+            &["federatedToken.audience is required here"],
+        ),
+        (
+            host(
+                "auth: { oauth2: { username: it, tokenURL: \"https://a.example/token\", clientID: app, federatedToken: { serviceAccountName: Mailer, audience: a } } }",
+            ),
+            &["serviceAccountName must be the name of a ServiceAccount in this namespace"],
+        ),
+        (
+            host("proxy: { url: \"http://user:canary@proxy.example:3128\" }"),
+            &[
+                "url must be socks5://host:port, http://host:port or https://host:port, without user name or path",
+            ],
+        ),
+        (host("proxy: { url: \"socks4://proxy.example:1080\" }"), &["url must be socks5://host:port"]),
+        (
+            host("proxy: { url: \"http://proxy.example:3128\", traffic: None }"),
+            &["spec.proxy.traffic", "\"All\", \"Mail\", \"Tokens\""],
         ),
         (host("limits: { connections: 0 }"), &["spec.limits.connections", "greater than or equal to 1"]),
         (

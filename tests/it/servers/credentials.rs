@@ -60,7 +60,7 @@ async fn a_key_without_a_password_is_named() {
         (json!({ "password": "\n" }), "key password of Secret login is empty"),
         (
             json!({ "password": "canary-one\ncanary-two" }),
-            "holds several lines; a password or client secret is one line",
+            "holds several lines; a password, client secret or token is one line",
         ),
     ] {
         space.kubectl(&["delete", "secret", "login", "--ignore-not-found"]).await;

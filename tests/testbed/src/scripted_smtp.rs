@@ -21,7 +21,7 @@
 
 mod dialogue;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -65,7 +65,8 @@ pub enum Step {
 /// What the server does instead of answering properly.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// Answers this; lines are separated by CRLF, the last CRLF is added. A 421 closes as well.
+    /// Answers this; lines are separated by CRLF, the last CRLF is added. A 421 closes as well. A
+    /// refusal at `Body` is the answer to the message: the rest is read, and not taken.
     Reply(String),
     /// Closes without an answer. At `Dot` the message is not taken.
     Eof,
@@ -87,6 +88,14 @@ pub enum Fault {
     MixedCodes,
     /// Sends these bytes behind the proper answer, in the same write.
     Followed(Vec<u8>),
+    /// Gives the proper answer twice, in the same write.
+    Doubled,
+    /// Gives half of the proper answer, then closes. At `Dot` the message is not taken.
+    Torn,
+    /// Answers with these bytes as they are.
+    Bytes(Vec<u8>),
+    /// Answers with these bytes again and again, until the client leaves.
+    Repeated(Vec<u8>),
 }
 
 impl Fault {
@@ -135,6 +144,7 @@ pub struct Builder {
     faults: HashMap<Step, Vec<(Option<usize>, Fault)>>,
     recipients: Box<Recipients>,
     held: HashMap<Step, usize>,
+    takes_anyway: bool,
 }
 
 /// A running server; stops when dropped.
@@ -148,6 +158,8 @@ struct Shared {
     script: Builder,
     ledger: Mutex<Vec<Received>>,
     commands: Mutex<Vec<String>>,
+    /// By connection and by whether it was encrypted, in the order of arrival.
+    heard: Mutex<BTreeMap<(usize, bool), Vec<u8>>>,
     progress: watch::Sender<Progress>,
 }
 
@@ -183,6 +195,7 @@ impl ScriptedSmtp {
             faults: HashMap::new(),
             recipients: Box::new(|_| None),
             held: HashMap::new(),
+            takes_anyway: false,
         }
     }
 
@@ -208,6 +221,18 @@ impl ScriptedSmtp {
     /// Every line that came outside messages, AUTH's included: for searching.
     pub fn commands(&self) -> Vec<String> {
         lock(&self.shared.commands).clone()
+    }
+
+    /// Every byte that came on all connections, one after the other, messages included and as they
+    /// were before encryption.
+    pub fn heard(&self) -> Vec<u8> {
+        lock(&self.shared.heard).values().flatten().copied().collect()
+    }
+
+    /// The same of what came unencrypted.
+    pub fn heard_in_the_clear(&self) -> Vec<u8> {
+        let heard = lock(&self.shared.heard);
+        heard.iter().filter(|((_, encrypted), _)| !encrypted).flat_map(|(_, bytes)| bytes).copied().collect()
     }
 
     /// How many connections there have been.
@@ -346,6 +371,12 @@ impl Builder {
         self.fault_at(step, 1, fault)
     }
 
+    /// Takes each message that has arrived, whatever is answered then.
+    #[must_use]
+    pub fn takes_anyway(self) -> Self {
+        Self { takes_anyway: true, ..self }
+    }
+
     /// Holds sessions at `step` from the start.
     #[must_use]
     pub fn hold(self, step: Step) -> Self {
@@ -373,6 +404,7 @@ impl Builder {
             script: self,
             ledger: Mutex::default(),
             commands: Mutex::default(),
+            heard: Mutex::default(),
             progress: watch::Sender::new(progress),
         });
         let accepting = tokio::spawn(accept(listener, shared.clone()));

@@ -150,7 +150,13 @@ fn the_same_findings_give_the_status_that_is_stored() {
     let server = exchange_online();
     let mut found = verification(&server, STAGES.len(), None);
     found.token = Some(TokenFacts { expires_at: Some(Time(now())), ..TokenFacts::default() });
-    let findings = Findings { verification: Some(&found), hold: None, handled_request: Some("1") };
+    let findings = Findings {
+        verification: Some(&found),
+        hold: None,
+        next: None,
+        usage: None,
+        handled_request: Some("1"),
+    };
     let first = render(None, Ok(&server), Some(3), findings, now());
     let stored: MailServerConfigStatus =
         serde_json::from_value(serde_json::to_value(&first).unwrap()).unwrap();
@@ -212,6 +218,8 @@ fn a_held_server_says_until_when() {
     let found = verification(&server, STAGES.len(), None);
     let failure = StageFailure::temporary(Reason::Throttled, "too much at once");
     let findings = Findings {
+        next: None,
+        usage: None,
         verification: Some(&found),
         hold: Some((&failure, "2026-11-24T06:15:00.5Z".parse().unwrap())),
         handled_request: None,
@@ -289,4 +297,51 @@ fn an_event_is_worth_it_when_ready_changes_its_state_or_reason() {
         assert_eq!(ready_changed(&old.conditions, &new.conditions), changed);
     }
     assert!(ready_changed(&[], &good.conditions));
+}
+
+#[test]
+fn a_failure_says_when_it_is_tried_again() {
+    let server = exchange_online();
+    let next = now().checked_add(90.seconds()).unwrap();
+    for (failure, type_, words) in [
+        (
+            StageFailure::temporary(Reason::ConnectionRefused, "no"),
+            ConditionType::Reconciling,
+            format!("Connected failed; tried again at {next:.0}"),
+        ),
+        (
+            StageFailure::until_changed(Reason::CertificateExpired, "no"),
+            ConditionType::Stalled,
+            format!(
+                "Connected failed; waiting for a change of this object or its Secret, tried again at {next:.0} in any case"
+            ),
+        ),
+    ] {
+        let at = STAGES.iter().position(|stage| *stage == ConditionType::Connected).unwrap();
+        let found = verification(&server, at, Some(failure));
+        let findings = Findings { verification: Some(&found), next: Some(next), ..Findings::default() };
+        let status = render(None, Ok(&server), Some(3), findings, now());
+        assert_eq!(message(&status, type_), words);
+    }
+}
+
+#[test]
+fn a_warning_is_told_once() {
+    let condition = |status: &str, reason: &str| Condition {
+        type_: "CredentialExpiring".into(),
+        status: status.into(),
+        reason: reason.into(),
+        message: "it ends".into(),
+        observed_generation: None,
+        last_transition_time: Time(now()),
+    };
+    let (soon, ended) = (condition("True", "ExpiresSoon"), condition("True", "Expired"));
+    let told = |old: &[Condition], new: &[Condition]| {
+        begun(old, new).map(|warning| warning.reason.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&[], std::slice::from_ref(&soon)), ["ExpiresSoon"]);
+    assert!(told(std::slice::from_ref(&soon), std::slice::from_ref(&soon)).is_empty());
+    assert_eq!(told(std::slice::from_ref(&soon), std::slice::from_ref(&ended)), ["Expired"]);
+    assert!(told(std::slice::from_ref(&ended), &[]).is_empty());
+    assert!(told(&[], &[condition("Unknown", "InvalidSpec")]).is_empty(), "nothing to act on in a hurry");
 }

@@ -93,6 +93,8 @@ impl Dialogue<'_> {
             return Err(Closed);
         }
         if let Some(fault) = fault {
+            // Not before the client has begun: what came earlier would belong to the step before.
+            self.tcp().peek(&mut [0]).await?;
             self.misbehave(fault, "").await?;
         }
         let Stream::Plain(stream) = self.stream else { return Err(Closed) };
@@ -233,10 +235,15 @@ impl Dialogue<'_> {
         if self.shared.pass(Step::Body, nth).await == Gate::Cut {
             return Err(Closed);
         }
-        if let Some(fault) = fault {
-            self.misbehave(fault, "").await?;
-        }
+        let is_refused = match fault {
+            Some(fault) => self.misbehave(fault, "").await? >= 400,
+            None => false,
+        };
         let message = self.read_message().await?;
+        if is_refused {
+            self.forget();
+            return Ok(());
+        }
         let (from, parameters) = self.from.take().unwrap_or_default();
         let received = Received {
             from,
@@ -249,7 +256,7 @@ impl Dialogue<'_> {
         };
         let shared = self.shared;
         let (nth, fault) = shared.reach(Step::Dot, |fault| {
-            if takes_message(fault) {
+            if shared.script.takes_anyway || takes_message(fault) {
                 lock(&shared.ledger).push(received);
             }
         });
@@ -329,6 +336,18 @@ impl Dialogue<'_> {
                 self.write(&both).await?;
                 return Self::after(proper);
             }
+            Fault::Doubled => {
+                self.write(format!("{proper}\r\n{proper}\r\n").as_bytes()).await?;
+                return Self::after(proper);
+            }
+            Fault::Torn => {
+                self.write(proper.get(..proper.len() / 2).unwrap_or_default().as_bytes()).await?;
+                return Err(Closed);
+            }
+            Fault::Bytes(bytes) => self.write(&bytes).await?,
+            Fault::Repeated(bytes) => loop {
+                self.write(&bytes).await?;
+            },
         }
         Ok(0)
     }
@@ -371,10 +390,13 @@ impl Dialogue<'_> {
     }
 
     async fn fill(&mut self) -> Result<(), Closed> {
-        let read = match &mut self.stream {
-            Stream::Plain(stream) => read_some(stream, &mut self.input).await?,
-            Stream::Tls(stream) => read_some(stream, &mut self.input).await?,
+        let before = self.input.len();
+        let (read, encrypted) = match &mut self.stream {
+            Stream::Plain(stream) => (read_some(stream, &mut self.input).await?, false),
+            Stream::Tls(stream) => (read_some(stream, &mut self.input).await?, true),
         };
+        let heard = self.input.get(before..).unwrap_or_default();
+        lock(&self.shared.heard).entry((self.number, encrypted)).or_default().extend_from_slice(heard);
         if read == 0 { Err(Closed) } else { Ok(()) }
     }
 
@@ -395,7 +417,7 @@ impl Dialogue<'_> {
 
 fn takes_message(fault: Option<&Fault>) -> bool {
     match fault {
-        None | Some(Fault::TakeThenEof | Fault::Trickle(_) | Fault::Followed(_)) => true,
+        None | Some(Fault::TakeThenEof | Fault::Trickle(_) | Fault::Followed(_) | Fault::Doubled) => true,
         Some(Fault::Reply(text)) => text.starts_with('2'),
         Some(_) => false,
     }

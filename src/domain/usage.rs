@@ -1,0 +1,151 @@
+//! How many recipients a login has sent to in the last 24 hours, by the hour: a number that has to outlive
+//! the process, so it is kept with the journal and is small. Counted a little too long rather than too short: a
+//! recipient counts until 24 hours after the end of the hour it was sent to in.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24;
+
+/// Recipients by the hour, counted from 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Usage(BTreeMap<i64, u32>);
+
+/// One recipient that was counted, to be taken back if it was not sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "who does not send takes the recipient back"]
+pub struct Counted(i64);
+
+impl Usage {
+    /// Counts recipients.
+    pub fn count(&mut self, recipients: u32, now: Timestamp) -> Counted {
+        let hour = hour(now);
+        let slot = self.0.entry(hour).or_default();
+        *slot = slot.saturating_add(recipients);
+        self.forget(now);
+        Counted(hour)
+    }
+
+    /// Takes one recipient back.
+    pub fn take_back(&mut self, counted: Counted) {
+        if let Some(slot) = self.0.get_mut(&counted.0) {
+            *slot = slot.saturating_sub(1);
+        }
+    }
+
+    /// Recipients that still count.
+    pub fn last_day(&self, now: Timestamp) -> u32 {
+        self.0.range(hour(now) - DAY..).map(|(_, count)| *count).fold(0, u32::saturating_add)
+    }
+
+    /// Until when a `limit` is used up, if it is: when enough of what counts now counts no longer.
+    pub fn exhausted_until(&self, limit: u32, now: Timestamp) -> Option<Timestamp> {
+        let mut left = self.last_day(now);
+        if left < limit {
+            return None;
+        }
+        for (hour, count) in self.0.range(hour(now) - DAY..) {
+            left = left.saturating_sub(*count);
+            if left < limit {
+                return Timestamp::from_second((hour + DAY + 1) * HOUR).ok();
+            }
+        }
+        None
+    }
+
+    /// Takes over what another process, or this one earlier, has counted. Both counted on from the same, so the
+    /// larger number of each hour is the one that has seen more.
+    pub fn learn(&mut self, other: &Self) {
+        for (hour, count) in &other.0 {
+            let slot = self.0.entry(*hour).or_default();
+            *slot = (*slot).max(*count);
+        }
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        let oldest = hour(now) - DAY;
+        while let Some(entry) = self.0.first_entry().filter(|entry| *entry.key() < oldest) {
+            entry.remove();
+        }
+    }
+}
+
+fn hour(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(HOUR)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    #[test]
+    fn a_limit_is_used_up_until_enough_is_a_day_old() {
+        let mut usage = Usage::default();
+        let _ = usage.count(2, at(0));
+        let _ = usage.count(1, at(2 * HOUR));
+        assert_eq!((usage.last_day(at(3 * HOUR)), usage.exhausted_until(4, at(3 * HOUR))), (3, None));
+        assert_eq!(usage.exhausted_until(3, at(3 * HOUR)), Some(at(25 * HOUR)));
+        assert_eq!(usage.exhausted_until(1, at(3 * HOUR)), Some(at(27 * HOUR)));
+        assert_eq!(usage.exhausted_until(3, at(25 * HOUR)), None);
+        assert_eq!(usage.exhausted_until(1, at(25 * HOUR)), Some(at(27 * HOUR)));
+    }
+
+    #[test]
+    fn what_was_not_sent_is_taken_back() {
+        let mut usage = Usage::default();
+        let counted = usage.count(1, at(0));
+        let _ = usage.count(1, at(HOUR));
+        usage.take_back(counted);
+        assert_eq!(usage.last_day(at(HOUR)), 1);
+        usage.take_back(counted);
+        assert_eq!(usage.last_day(at(HOUR)), 1, "never below nothing");
+    }
+
+    #[test]
+    fn it_is_stored_and_read_back() {
+        let mut usage = Usage::default();
+        let _ = usage.count(7, at(0));
+        let stored = serde_json::to_string(&usage).unwrap();
+        assert_eq!(stored, r#"{"500000":7}"#);
+        let mut later: Usage = serde_json::from_str(&stored).unwrap();
+        let _ = later.count(2, at(1));
+        usage.learn(&later);
+        assert_eq!(usage.last_day(at(1)), 9);
+        later.learn(&Usage::default());
+        assert_eq!(later.last_day(at(1)), 9);
+    }
+
+    proptest! {
+        /// Whoever asks before each recipient never sends more than the limit in any 24 hours.
+        #[test]
+        fn no_24_hours_see_more_than_the_limit(
+            pauses in proptest::collection::vec(0i64..5 * HOUR, 1..200),
+            limit in 1u32..20,
+        ) {
+            let mut usage = Usage::default();
+            let mut now = 0;
+            let mut sent = Vec::new();
+            for pause in pauses {
+                now += pause;
+                if let Some(until) = usage.exhausted_until(limit, at(now)) {
+                    prop_assert!(until > at(now) && until <= at(now + 25 * HOUR));
+                    continue;
+                }
+                let _ = usage.count(1, at(now));
+                sent.push(now);
+                let day = sent.iter().filter(|then| now - **then < DAY * HOUR).count();
+                prop_assert!(day <= limit as usize);
+                prop_assert!(usage.0.len() <= 25);
+            }
+        }
+    }
+}
