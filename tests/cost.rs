@@ -141,9 +141,10 @@ async fn run(world: &World, mode: TlsMode, step: Step, fault: Fault) -> Result<(
         tls_config: world.client.clone(),
         server_name: ServerName::try_from("mail.test").unwrap(),
         hello_name: "client.test".into(),
+        proxy: None,
         egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
         deadlines: Deadlines::all(DEADLINE),
-        auth_form: None,
+        auth_hint: None,
     };
     let outcome = send(&target).await;
     tokio::time::timeout(MOST_TIME, server.idle()).await.expect("the connection is closed");
@@ -158,7 +159,7 @@ async fn send(target: &Target) -> Result<(), Failure> {
         mechanism: Some(PasswordMechanism::Login),
         allow_plaintext: true,
     };
-    let addresses = smtp::resolve(target).await?;
+    let addresses = smtp::resolve(target).await?.addresses;
     let connection = smtp::connect(target, &addresses).await?.secure().await?;
     let mut session = connection.authenticate(Some(&credentials)).await?;
     let envelope = Envelope {

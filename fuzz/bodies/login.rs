@@ -71,7 +71,7 @@ fn exchange(runtime: &Runtime, credentials: &Credentials, answers: &[u8]) {
 }
 
 async fn attempt(target: &Target, credentials: &Credentials) -> Result<(), Failure> {
-    let addresses = smtp::resolve(target).await?;
+    let addresses = smtp::resolve(target).await?.addresses;
     let connection = smtp::connect(target, &addresses).await?.secure().await?;
     connection.authenticate(Some(credentials)).await.map(drop)
 }
@@ -124,8 +124,8 @@ fn credentials(choice: u8) -> Credentials {
         0 => password(None),
         1 => password(Some(PasswordMechanism::Plain)),
         2 => password(Some(PasswordMechanism::Login)),
-        3 => token(TokenMechanism::XOAuth2),
-        _ => token(TokenMechanism::OAuthBearer),
+        3 => token(Some(TokenMechanism::XOAuth2)),
+        _ => token(Some(TokenMechanism::OAuthBearer)),
     }
 }
 
@@ -137,8 +137,9 @@ fn target(address: std::net::SocketAddr) -> Target {
         tls_config: WORLD.client.clone(),
         server_name: ServerName::try_from("mail.test").expect("a name"),
         hello_name: "client.test".into(),
+        proxy: None,
         egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().expect("a network")], deny: vec![] }),
         deadlines: Deadlines::all(Duration::from_secs(10)),
-        auth_form: None,
+        auth_hint: None,
     }
 }

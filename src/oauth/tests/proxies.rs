@@ -4,7 +4,7 @@
 use super::super::proxied;
 use super::*;
 use crate::smtp::tls;
-use mail_operator_testbed::scripted_proxy::{Asked, Behaviour, ScriptedProxy};
+use mail_operator_testbed::proxy::{Asked, Builder, ScriptedProxy, Speech};
 use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -17,17 +17,28 @@ fn proxy(scheme: &str, port: u16, login: Option<(&str, &str)>) -> Proxy {
     }
 }
 
-async fn through(behaviour: Behaviour, scheme: &str, login: Option<(&str, &str)>) -> (Setup, ScriptedProxy) {
+/// A setup behind a proxy that `script` says more about.
+async fn through(
+    scheme: &str,
+    login: Option<(&str, &str)>,
+    script: impl FnOnce(Builder) -> Builder,
+) -> (Setup, ScriptedProxy) {
     let mut setup = setup().await;
-    let started = ScriptedProxy::start(behaviour, None).await.unwrap();
+    let speech = if scheme == "http" { Speech::Http } else { Speech::Socks5 };
+    let started = script(ScriptedProxy::builder(speech)).start(setup.server.address()).await;
     setup.request.proxy = Some(proxy(scheme, started.address().port(), login));
     (setup, started)
+}
+
+/// The answer to a SOCKS5 request.
+fn socks(status: u8) -> Vec<u8> {
+    vec![5, status, 0, 1, 0, 0, 0, 0, 0, 0]
 }
 
 #[tokio::test]
 async fn the_proxy_is_asked_for_the_endpoint_by_name() {
     for scheme in SCHEMES {
-        let (mut setup, proxy) = through(Behaviour::Forwards, scheme, None).await;
+        let (mut setup, proxy) = through(scheme, None, |builder| builder).await;
         setup.get(0).await.unwrap();
         let target = format!("localhost:{}", setup.server.address().port());
         assert_eq!(proxy.asked(), [Asked { target, login: None }]);
@@ -49,14 +60,14 @@ async fn the_proxy_is_asked_for_the_endpoint_by_name() {
 async fn a_login_for_the_proxy_with_signs_of_every_kind() {
     let (name, password) = ("corp\\ada@x", "canary:p@ss/%20w\u{f6}rd?#");
     for scheme in SCHEMES {
-        let wants = Behaviour::WantsLogin(name.into(), password.into());
-        let (setup, proxy) = through(wants.clone(), scheme, Some((name, password))).await;
+        let wants = |builder: Builder| builder.login(name, password);
+        let (setup, proxy) = through(scheme, Some((name, password)), wants).await;
         setup.get(0).await.unwrap();
         assert_eq!(proxy.asked()[0].login, Some((name.to_owned(), password.to_owned())), "{scheme}");
         assert!(!setup.server.requests()[0].headers.contains_key("proxy-authorization"));
 
         for login in [None, Some((name, "canary-wrong"))] {
-            let (setup, _proxy) = through(wants.clone(), scheme, login).await;
+            let (setup, _proxy) = through(scheme, login, wants).await;
             let failure = setup.get(0).await.unwrap_err();
             assert_eq!(failure.reason, Reason::ProxyAuthenticationFailed, "{scheme} {login:?}: {failure}");
             assert_eq!(failure.permanence, Permanence::UntilChanged);
@@ -69,33 +80,28 @@ async fn a_login_for_the_proxy_with_signs_of_every_kind() {
 #[tokio::test]
 async fn proxies_that_do_not_do_their_work() {
     let (unavailable, refused) = (Reason::ProxyUnavailable, Reason::ProxyRefused);
-    for (scheme, behaviour, reason, permanence, says) in [
-        ("http", Behaviour::Refuses(403), refused, Permanence::Temporary, "neither 200 nor 407"),
-        ("http", Behaviour::Refuses(502), refused, Permanence::Temporary, "neither 200 nor 407"),
-        ("http", Behaviour::Closes, unavailable, Permanence::Temporary, "closed the connection"),
-        ("http", Behaviour::Answers(b"SSH-2.0-x\r\n".into()), refused, Permanence::Temporary, "neither 200"),
-        ("http", Behaviour::Answers(vec![b'x'; 1 << 20]), refused, Permanence::Temporary, "neither 200"),
-        ("socks5h", Behaviour::Refuses(1), refused, Permanence::Temporary, "general server failure"),
-        ("socks5h", Behaviour::Refuses(2), refused, Permanence::UntilChanged, "connection not allowed"),
-        ("socks5h", Behaviour::Refuses(3), refused, Permanence::Temporary, "network unreachable"),
-        ("socks5h", Behaviour::Refuses(4), refused, Permanence::Temporary, "host unreachable"),
-        ("socks5h", Behaviour::Refuses(5), refused, Permanence::Temporary, "connection refused"),
-        ("socks5h", Behaviour::Refuses(6), refused, Permanence::Temporary, "ttl expired"),
-        ("socks5h", Behaviour::Refuses(7), refused, Permanence::UntilChanged, "command not supported"),
-        ("socks5h", Behaviour::Refuses(8), refused, Permanence::Temporary, "address type not supported"),
-        ("socks5h", Behaviour::Closes, unavailable, Permanence::Temporary, "closed the connection"),
-        (
-            "socks5h",
-            Behaviour::Answers(b"HTTP/1.1 400\r\n".into()),
-            unavailable,
-            Permanence::Temporary,
-            "scheme of proxy.url",
-        ),
+    let (temporary, changed) = (Permanence::Temporary, Permanence::UntilChanged);
+    for (scheme, answer, reason, permanence, says) in [
+        ("http", b"HTTP/1.1 403 canary\r\n\r\n".to_vec(), refused, temporary, "neither 200 nor 407"),
+        ("http", b"HTTP/1.1 502 canary\r\n\r\n".to_vec(), refused, temporary, "neither 200 nor 407"),
+        ("http", b"SSH-2.0-canary\r\n".to_vec(), refused, temporary, "neither 200 nor 407"),
+        ("http", vec![b'x'; 1 << 20], refused, temporary, "neither 200 nor 407"),
+        ("http", b"".to_vec(), unavailable, temporary, "closed the connection"),
+        ("socks5h", socks(1), refused, temporary, "general server failure"),
+        ("socks5h", socks(2), refused, changed, "connection not allowed"),
+        ("socks5h", socks(3), refused, temporary, "network unreachable"),
+        ("socks5h", socks(4), refused, temporary, "host unreachable"),
+        ("socks5h", socks(5), refused, temporary, "connection refused"),
+        ("socks5h", socks(6), refused, temporary, "ttl expired"),
+        ("socks5h", socks(7), refused, changed, "command not supported"),
+        ("socks5h", socks(8), refused, temporary, "address type not supported"),
+        ("socks5h", b"HTTP/1.1 400\r\n".to_vec(), unavailable, temporary, "scheme of proxy.url"),
+        ("socks5h", b"".to_vec(), unavailable, temporary, "closed the connection"),
     ] {
-        let (setup, _proxy) = through(behaviour.clone(), scheme, None).await;
+        let (setup, _proxy) = through(scheme, None, |builder| builder.answer(&answer)).await;
         let failure = setup.get(0).await.unwrap_err();
         let found = (failure.reason, failure.permanence);
-        assert_eq!(found, (reason, permanence), "{scheme} {behaviour:.40?}: {failure}");
+        assert_eq!(found, (reason, permanence), "{scheme} {says}: {failure}");
         assert!(failure.message.contains(says), "{failure} should say {says}");
         assert!(failure.message.starts_with("proxy localhost:"), "{failure}");
         assert_eq!(setup.server.connections(), 0);
@@ -118,7 +124,7 @@ async fn proxies_that_cannot_be_reached() {
         assert_eq!(failure.reason, Reason::ProxyUnavailable, "{failure}");
         assert!(failure.message.starts_with("proxy proxy.invalid:1: its name has no address"), "{failure}");
 
-        let (mut setup, _proxy) = through(Behaviour::IsSilent, scheme, None).await;
+        let (mut setup, _proxy) = through(scheme, None, Builder::silent).await;
         setup.tokens = Tokens::with_timeout(loopback_permitted(), Duration::from_secs(2));
         let failure = setup.get(0).await.unwrap_err();
         assert_eq!(failure.reason, Reason::TokenEndpointUnavailable, "{failure}");
@@ -129,7 +135,7 @@ async fn proxies_that_cannot_be_reached() {
 #[tokio::test]
 async fn addresses_that_are_refused_stay_so_through_a_proxy() {
     for scheme in SCHEMES {
-        let (mut setup, proxy) = through(Behaviour::Forwards, scheme, None).await;
+        let (mut setup, proxy) = through(scheme, None, |builder| builder).await;
         // The proxy itself.
         setup.tokens = Tokens::new(Arc::default());
         for host in ["localhost", "127.0.0.1", "[::1]"] {
@@ -153,20 +159,20 @@ async fn addresses_that_are_refused_stay_so_through_a_proxy() {
             assert_eq!(failure.reason, Reason::EgressDenied, "{host}: {failure}");
             assert!(failure.message.starts_with("token endpoint "), "{failure}");
         }
-        assert_eq!(proxy.connections(), 0);
+        assert_eq!(proxy.asked(), []);
     }
 }
 
 #[tokio::test]
 async fn a_name_that_leads_to_a_refused_address_is_refused_whatever_else_it_leads_to() {
     // `localhost` is 127.0.0.1 and, on most machines, ::1.
-    let (mut setup, proxy) = through(Behaviour::Forwards, "http", None).await;
+    let (mut setup, proxy) = through("http", None, |builder| builder).await;
     setup.request.proxy.as_mut().unwrap().url.set_host(Some("127.0.0.2")).unwrap();
     let policy = egress::Policy { allow: vec!["127.0.0.2/32".parse().unwrap()], deny: Vec::new() };
     setup.tokens = Tokens::new(Arc::new(policy));
     let failure = setup.get(0).await.unwrap_err();
     assert_eq!(failure.reason, Reason::EgressDenied, "{failure}");
-    assert_eq!(proxy.connections(), 0);
+    assert_eq!(proxy.asked(), []);
 }
 
 #[tokio::test]
@@ -175,8 +181,8 @@ async fn a_proxy_over_tls_has_to_be_known_to_the_system() {
     // By the endpoint's own authority, which has no say about proxies.
     let authority = ThrowawayCa::new(&["localhost"]).unwrap();
     setup.request.ca_pem = Some(authority.ca_pem.clone());
-    let started =
-        ScriptedProxy::start(Behaviour::Forwards, Some(authority.server_config().unwrap())).await.unwrap();
+    let speech = Speech::Https(Arc::new(authority.server_config().unwrap()));
+    let started = ScriptedProxy::builder(speech).start(setup.server.address()).await;
     setup.request.proxy = Some(proxy("https", started.address().port(), None));
     let failure = setup.get(0).await.unwrap_err();
     assert_eq!(failure.reason, Reason::CertificateUnknownIssuer, "{failure}");
@@ -184,10 +190,15 @@ async fn a_proxy_over_tls_has_to_be_known_to_the_system() {
     assert_eq!(started.asked(), []);
 
     // A proxy that speaks no TLS.
-    let (mut plain, _proxy) =
-        through(Behaviour::Answers(b"HTTP/1.1 400 Bad Request\r\n\r\n".into()), "http", None).await;
-    plain.request.proxy.as_mut().unwrap().url.set_scheme("https").unwrap();
-    let failure = plain.get(0).await.unwrap_err();
+    let mail = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    setup.request.proxy = Some(proxy("https", mail.local_addr().unwrap().port(), None));
+    let greeting = async {
+        let (mut stream, _) = mail.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        stream
+    };
+    let (failure, _stream) = tokio::join!(setup.get(0), greeting);
+    let failure = failure.unwrap_err();
     assert_eq!(failure.reason, Reason::NotTLS, "{failure}");
     assert!(failure.message.contains("check proxy.url"), "{failure}");
 }

@@ -192,3 +192,271 @@ fn bodies_that_are_no_refusal() {
         assert!(OAuthError::read(body.as_bytes()).is_none(), "{body}");
     }
 }
+
+/// Entra ID's numbers for statements and refresh tokens, whose meaning depends on what was asked with.
+#[test]
+fn entra_about_certificates_federation_and_refresh_tokens() {
+    let certificate = || Proof::Certificate { chain_pem: String::new(), key_pem: Secret::new("k") };
+    let federated =
+        || Proof::Federated(AssertionSource(Arc::new(|| Box::pin(async { Ok(Secret::new("canary")) }))));
+    let refresh = || Grant::RefreshToken(Secret::new("canary-refresh"));
+    let client = || Grant::ClientCredentials;
+    for (number, error, grant, proof, reason, says) in [
+        (700_027, "invalid_client", client(), certificate(), Reason::ClientCertificateUnknown, "upload it"),
+        (700_030, "invalid_client", client(), certificate(), Reason::ClientCertificateUnknown, "upload it"),
+        (50_013, "invalid_grant", client(), certificate(), Reason::ClientCertificateUnknown, "upload it"),
+        (700_021, "invalid_client", client(), certificate(), Reason::ClientCertificateUnknown, "upload it"),
+        (700_024, "invalid_client", client(), certificate(), Reason::TokenRefused, "compare the clock"),
+        (
+            70_021,
+            "invalid_request",
+            client(),
+            federated(),
+            Reason::FederatedCredentialMismatch,
+            "issuer https://",
+        ),
+        (
+            70_025,
+            "invalid_client",
+            client(),
+            federated(),
+            Reason::FederatedCredentialMismatch,
+            "issuer https://",
+        ),
+        (
+            700_211,
+            "invalid_client",
+            client(),
+            federated(),
+            Reason::FederatedCredentialMismatch,
+            "issuer https://",
+        ),
+        (
+            700_212,
+            "invalid_client",
+            client(),
+            federated(),
+            Reason::FederatedCredentialMismatch,
+            "issuer https://",
+        ),
+        (
+            700_213,
+            "invalid_client",
+            client(),
+            federated(),
+            Reason::FederatedCredentialMismatch,
+            "issuer https://",
+        ),
+        (
+            7_002_138,
+            "invalid_client",
+            client(),
+            federated(),
+            Reason::FederatedCredentialMismatch,
+            "letter for letter",
+        ),
+        (
+            50_166,
+            "invalid_request",
+            client(),
+            federated(),
+            Reason::FederatedCredentialMismatch,
+            "openid-configuration",
+        ),
+        (
+            50_013,
+            "invalid_grant",
+            client(),
+            federated(),
+            Reason::FederatedCredentialMismatch,
+            "Federated credentials",
+        ),
+        (500_133, "invalid_grant", client(), federated(), Reason::TokenRefused, "compare the clock"),
+        (70_000, "invalid_grant", refresh(), Proof::None, Reason::RefreshTokenInvalid, "another client"),
+        (70_008, "invalid_grant", refresh(), Proof::None, Reason::RefreshTokenInvalid, "it has expired"),
+        (700_082, "invalid_grant", refresh(), Proof::None, Reason::RefreshTokenInvalid, "90 days"),
+        (
+            50_173,
+            "invalid_grant",
+            refresh(),
+            Proof::None,
+            Reason::RefreshTokenInvalid,
+            "password was changed",
+        ),
+        (
+            50_076,
+            "interaction_required",
+            refresh(),
+            Proof::None,
+            Reason::RefreshTokenInvalid,
+            "second factor",
+        ),
+        (50_057, "invalid_grant", refresh(), Proof::None, Reason::RefreshTokenInvalid, "is disabled"),
+        (65_001, "invalid_grant", refresh(), Proof::None, Reason::TokenRefused, "Grant admin consent"),
+        (53_003, "invalid_grant", refresh(), Proof::None, Reason::BlockedByPolicy, "Conditional Access"),
+        (
+            70_011,
+            "invalid_scope",
+            refresh(),
+            Proof::None,
+            Reason::InvalidScope,
+            "outlook.office.com/SMTP.Send",
+        ),
+        // Unknown numbers are told in the server's words.
+        (
+            999_999,
+            "invalid_grant",
+            refresh(),
+            Proof::None,
+            Reason::RefreshTokenInvalid,
+            "AADSTS999999: Whatever",
+        ),
+    ] {
+        let request = TokenRequest { grant, proof, ..example() };
+        let mut sent = Sent::new(&request);
+        sent.brought(&Secret::new(jwt(&json!({ "iss": "https://cluster.example", "sub": "s", "aud": "a" }))));
+        let body = json!({
+            "error": error, "error_description": format!("AADSTS{number}: Whatever. Trace ID: canary"),
+            "error_codes": [number],
+        });
+        let error = OAuthError::read(body.to_string().as_bytes()).unwrap();
+        let found = error.reason(&sent);
+        let sentence = error.sentence(found, &sent);
+        assert_eq!(found, reason, "{number}: {sentence}");
+        assert!(sentence.contains(&format!("AADSTS{number}")) && sentence.contains(says), "{sentence}");
+        assert!(!sentence.contains("canary"), "{sentence}");
+        assert!(sentence.chars().count() < 700, "{sentence}");
+    }
+}
+
+/// Google's answers to a service account, and to a refresh token.
+#[test]
+fn google() {
+    let account = "sender@corp.iam.gserviceaccount.com";
+    let file = json!({
+        "type": "service_account", "client_email": account, "client_id": "108000000000000000001",
+        "private_key": mail_operator_testbed::client_keys::private_key(
+            mail_operator_testbed::client_keys::Algorithm::P256,
+            mail_operator_testbed::client_keys::Form::Pkcs8,
+        ).unwrap().0,
+    });
+    let service_account = || Grant::JWTBearer {
+        key_file: Secret::new(file.to_string()),
+        subject: "alerts@corp.example".into(),
+    };
+    let refresh = || Grant::RefreshToken(Secret::new("canary"));
+    let delegation = "Manage Domain Wide Delegation > Add new, Client ID 108000000000000000001, OAuth scopes https://mail.google.com/";
+    for (grant, error, description, reason, says) in [
+        (
+            service_account(),
+            "invalid_grant",
+            "Invalid JWT Signature.",
+            Reason::ServiceAccountKeyInvalid,
+            "Keys > Add key",
+        ),
+        (
+            service_account(),
+            "invalid_grant",
+            "Invalid grant: account not found",
+            Reason::ClientNotFound,
+            account,
+        ),
+        (
+            service_account(),
+            "invalid_grant",
+            "Invalid email or User ID",
+            Reason::TokenRefused,
+            "no mailbox alerts@corp.example",
+        ),
+        (
+            service_account(),
+            "invalid_grant",
+            "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.",
+            Reason::TokenRefused,
+            "compare the clock",
+        ),
+        (
+            service_account(),
+            "unauthorized_client",
+            "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.",
+            Reason::TokenRefused,
+            delegation,
+        ),
+        (
+            service_account(),
+            "access_denied",
+            "Requested client not authorized.",
+            Reason::TokenRefused,
+            delegation,
+        ),
+        (
+            service_account(),
+            "invalid_scope",
+            "Invalid OAuth scope or ID token audience provided.",
+            Reason::InvalidScope,
+            "it has to be https://mail.google.com/",
+        ),
+        (service_account(), "admin_policy_enforced", "", Reason::BlockedByPolicy, "admin_policy_enforced"),
+        (service_account(), "invalid_grant", "Something new", Reason::TokenRefused, "Something new"),
+        (
+            refresh(),
+            "invalid_grant",
+            "Token has been expired or revoked.",
+            Reason::RefreshTokenInvalid,
+            "consent again",
+        ),
+        (
+            refresh(),
+            "invalid_client",
+            "The OAuth client was not found.",
+            Reason::TokenRefused,
+            "give its clientSecretRef",
+        ),
+    ] {
+        let request = TokenRequest {
+            token_url: "https://oauth2.googleapis.com/token".parse().unwrap(),
+            grant,
+            proof: Proof::None,
+            scopes: Vec::new(),
+            ..example()
+        };
+        let mut sent = Sent::new(&request);
+        if let Grant::JWTBearer { key_file, .. } = &request.grant {
+            sent.speaks_for(&super::super::assertion::ServiceAccount::read(key_file).unwrap());
+        }
+        let body = json!({ "error": error, "error_description": description });
+        let error = OAuthError::read(body.to_string().as_bytes()).unwrap();
+        let found = error.reason(&sent);
+        let sentence = error.sentence(found, &sent);
+        assert_eq!(found, reason, "{description}: {sentence}");
+        assert!(sentence.contains(says), "{sentence} should say {says}");
+        assert!(sentence.chars().count() < 700, "{sentence}");
+    }
+}
+
+#[test]
+fn other_providers_about_certificates_and_federation() {
+    for (proof, reason, says) in [
+        (
+            Proof::Certificate { chain_pem: String::new(), key_pem: Secret::new("k") },
+            Reason::ClientCertificateUnknown,
+            "register the certificate of clientCertificateSecretRef",
+        ),
+        (
+            Proof::Federated(AssertionSource(Arc::new(|| Box::pin(async { Ok(Secret::new("canary")) })))),
+            Reason::FederatedCredentialMismatch,
+            "trust issuer https://cluster.example, subject s and audience a",
+        ),
+    ] {
+        let request = TokenRequest { proof, ..example() };
+        let mut sent = Sent::new(&request);
+        sent.brought(&Secret::new(jwt(
+            &json!({ "iss": "https://cluster.example", "sub": "s", "aud": ["a"] }),
+        )));
+        let body = json!({ "error": "invalid_client", "error_description": "client authentication failed" });
+        let error = OAuthError::read(body.to_string().as_bytes()).unwrap();
+        let sentence = error.sentence(error.reason(&sent), &sent);
+        assert_eq!(error.reason(&sent), reason, "{sentence}");
+        assert!(sentence.contains(says), "{sentence}");
+    }
+}

@@ -10,8 +10,8 @@ use mail_operator::domain::failure::{Failure, Permanence, Scope};
 use mail_operator::domain::secret::Secret;
 use mail_operator::smtp::tls::{MinVersion, bundled_roots, client_config};
 use mail_operator::smtp::{
-    self, Answer, AuthForm, Credentials, DataOutcome, Deadlines, Envelope, PasswordMechanism, Session,
-    Target, TokenMechanism,
+    self, Answer, AuthForm, AuthHint, Credentials, DataOutcome, Deadlines, Envelope, Mechanism,
+    PasswordMechanism, Session, Target, TokenMechanism,
 };
 use mail_operator_testbed::certificates::{CertificateAuthority, ServerCertificate};
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
@@ -238,10 +238,12 @@ impl Attempt<'_> {
             tls_config: self.world.client.clone(),
             server_name: ServerName::try_from("mail.test").unwrap(),
             hello_name: "client.test".into(),
+            proxy: None,
             egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
             deadlines,
-            auth_form: matches!(self.cell.place, Place::AuthPlainAlone | Place::PlainResponse)
-                .then_some(AuthForm::Challenge),
+            auth_hint: matches!(self.cell.place, Place::AuthPlainAlone | Place::PlainResponse).then_some(
+                AuthHint { mechanism: Mechanism::Plain, form: AuthForm::Challenge, is_second_choice: false },
+            ),
         }
     }
 
@@ -250,7 +252,7 @@ impl Attempt<'_> {
             Place::TokenError => Credentials::Token {
                 username: USER.to_owned(),
                 token: Secret::new(PASSWORD),
-                mechanism: TokenMechanism::XOAuth2,
+                mechanism: Some(TokenMechanism::XOAuth2),
             },
             place => Credentials::Password {
                 username: USER.to_owned(),
@@ -259,7 +261,7 @@ impl Attempt<'_> {
                 allow_plaintext: self.cell.mode == Mode::Disabled,
             },
         };
-        let addresses = smtp::resolve(target).await?;
+        let addresses = smtp::resolve(target).await?.addresses;
         smtp::connect(target, &addresses).await?.secure().await?.authenticate(Some(&credentials)).await
     }
 }

@@ -116,6 +116,7 @@ impl Exim {
     }
 }
 
+#[expect(clippy::struct_field_names, reason = "each is one")]
 struct Ports {
     starttls_port: u16,
     implicit_port: u16,
