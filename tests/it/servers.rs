@@ -7,6 +7,7 @@ mod admission;
 mod credentials;
 mod encryption;
 mod exchange_online;
+mod grants;
 mod network;
 mod proxies;
 mod rotation;

@@ -7,6 +7,7 @@
 mod api_server;
 mod cache;
 pub mod certificates;
+pub mod client_keys;
 pub mod command;
 pub mod control_plane;
 pub mod delay;
