@@ -3,8 +3,6 @@
 mod auth;
 
 use super::{Fault, Gate, Received, Shared, Step, Tls, lock};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
