@@ -91,6 +91,12 @@ impl Delivery {
             // One more token next time: this one may have been revoked.
             self.tokens.invalidate(&token.request.key(), &token.token);
         }
+        if let Err(failure) = &authenticated
+            && matches!(failure.reason, Reason::AuthenticationFailed | Reason::AuthNotOffered)
+        {
+            // What worked before may be what does not work any more.
+            self.servers.note(&server.key, |state| state.auth_hint = None);
+        }
         let session = step(found, Authenticated, authenticated)?;
         self.servers.note(&server.key, |state| state.auth_hint = session.auth_hint());
         if let Some(facts) = &mut found.server {

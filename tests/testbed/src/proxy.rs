@@ -1,6 +1,10 @@
 //! A proxy in the test's own process, SOCKS5 or HTTP CONNECT, that does what its script says and
 //! remembers who asked for what. Listens on 127.0.0.1 only, and connects to nothing but the one
-//! server it was given.
+//! server it was given. Those that people run are in `real`.
+
+mod real;
+
+pub use real::RealProxy;
 
 use crate::scripted_smtp::lock;
 use base64::Engine as _;
@@ -188,8 +192,10 @@ impl Session {
     }
 
     async fn keep_silent(&self, client: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
-        while self.script.is_silent {
-            client.read_u8().await?;
+        if self.script.is_silent {
+            loop {
+                client.read_u8().await?;
+            }
         }
         Ok(())
     }
