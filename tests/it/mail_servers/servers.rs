@@ -6,10 +6,11 @@ use mail_operator::smtp::{Credentials, PasswordMechanism, TokenMechanism};
 use mail_operator_testbed::certificates::{CertificateAuthority, ServerCertificate};
 use mail_operator_testbed::dovecot::DovecotOptions;
 use mail_operator_testbed::exim::EximOptions;
+use mail_operator_testbed::haraka::HarakaOptions;
 use mail_operator_testbed::oidc::OidcOptions;
 use mail_operator_testbed::postfix::PostfixOptions;
 use mail_operator_testbed::scripted_smtp::ScriptedSmtp;
-use mail_operator_testbed::{Dovecot, Exim, Oidc, Postfix};
+use mail_operator_testbed::{Dovecot, Exim, Haraka, Oidc, Postfix};
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex};
 use tokio::runtime::Runtime;
@@ -56,6 +57,7 @@ pub struct Scene {
     _dovecot: Dovecot,
     _postfix: Postfix,
     _exim: Exim,
+    _haraka: Haraka,
 }
 
 /// For the sinks, which would otherwise end with the runtime of the test that started them.
@@ -109,15 +111,21 @@ impl Scene {
             message_size_limit: SIZE_LIMIT,
         });
         let exim = Exim::start(EximOptions {
-            certificate,
-            users,
+            certificate: certificate.clone(),
+            users: users.clone(),
             client_ca: authority.pem().to_owned(),
             auth_socket: dovecot.auth_socket(),
             sink: sink.address(),
             recipient_limit: RECIPIENT_LIMIT,
             message_size_limit: SIZE_LIMIT,
         });
-        let (postfix, exim) = tokio::try_join!(postfix, exim).unwrap();
+        let haraka = Haraka::start(HarakaOptions {
+            certificate,
+            users,
+            sink: sink.address(),
+            message_size_limit: SIZE_LIMIT,
+        });
+        let (postfix, exim, haraka) = tokio::try_join!(postfix, exim, haraka).unwrap();
         let servers = vec![
             MailServer {
                 name: "dovecot",
@@ -150,6 +158,17 @@ impl Scene {
                 smtputf8: true,
                 judges_sender: false,
                 hangs_up: false,
+                sink: sink.clone(),
+            },
+            MailServer {
+                name: "haraka",
+                starttls_port: haraka.starttls_port(),
+                implicit_port: Some(haraka.implicit_port()),
+                relay_port: None,
+                mechanisms: &["PLAIN", "LOGIN"],
+                smtputf8: true,
+                judges_sender: false,
+                hangs_up: false,
                 sink,
             },
         ];
@@ -164,6 +183,7 @@ impl Scene {
             _dovecot: dovecot,
             _postfix: postfix,
             _exim: exim,
+            _haraka: haraka,
         }
     }
 }
