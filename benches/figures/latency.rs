@@ -126,7 +126,7 @@ impl Parts {
         let journal =
             journals.create(&PostParams::default(), &serde_json::from_value(data).unwrap()).await.unwrap();
         let target = target(stage.sink.address(), stage.authority.pem());
-        let addresses = smtp::resolve(&target).await.unwrap();
+        let addresses = smtp::resolve(&target).await.unwrap().addresses;
         let connection = smtp::connect(&target, &addresses).await.unwrap().secure().await.unwrap();
         let credentials = Credentials::Password {
             username: "it@corp.example".into(),

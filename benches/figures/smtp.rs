@@ -283,7 +283,7 @@ pub fn target(sink: SocketAddr, ca: &str) -> Target {
         proxy: None,
         egress: Arc::new(egress::Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: Vec::new() }),
         deadlines: Deadlines::default(),
-        auth_form: None,
+        auth_hint: None,
     }
 }
 

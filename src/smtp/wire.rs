@@ -4,6 +4,7 @@
 
 use super::protocol::{LONGEST_REPLY_LINE, RawReply, Scanner, Violation};
 use super::tls;
+use super::transport::Transport;
 use crate::domain::failure::{Failure, Phase};
 use rustls::pki_types::ServerName;
 use std::future::poll_fn;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -32,15 +32,17 @@ pub(super) struct Wire {
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Transport),
+    Tls(Box<TlsStream<Transport>>),
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    /// `input` has already been read.
+    pub(super) fn new(transport: Transport, mut input: Vec<u8>) -> Self {
+        input.reserve(2 * LONGEST_REPLY_LINE);
         Self {
-            stream: Stream::Plain(stream),
-            input: Vec::with_capacity(2 * LONGEST_REPLY_LINE),
+            stream: Stream::Plain(transport),
+            input,
             consumed: 0,
             output: Vec::with_capacity(2 * LONGEST_REPLY_LINE),
             handed_over: 0,
@@ -120,10 +122,6 @@ impl Wire {
         self.has_unread() && !self.unread().starts_with(b"421")
     }
 
-    const fn is_secured(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
-    }
-
     /// Whether an idle server has said something or gone: it said goodbye, and a command sent now
     /// would be lost. Does not wait.
     pub(super) fn has_ended(&mut self) -> bool {
@@ -161,7 +159,21 @@ impl Wire {
             Err(_) => return Err(Failure::reply_timeout(Phase::Tls, limit)),
         };
         let info = tls::TlsInfo::of(stream.get_ref().1);
+        info.check(jiff::Timestamp::now())?;
         Ok((Self { stream: Stream::Tls(Box::new(stream)), ..self }, info))
+    }
+
+    /// The TLS connection, if it is one.
+    pub(super) fn tls(&self) -> Option<&rustls::ClientConnection> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => Some(stream.get_ref().1),
+        }
+    }
+
+    /// Whether nobody between the two ends can read or change anything.
+    pub(super) const fn is_secured(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
     }
 
     /// Closes in the orderly way, with TLS' goodbye.
@@ -269,12 +281,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_wait_has_its_own_deadline_whatever_the_one_before_it_had() {
         let mut alarm = Alarm(Box::pin(sleep(Duration::ZERO)));
-        for seconds in [60, 600, 600, 1, 60, 5] {
+        for (before, limit) in [(60, 600), (600, 1), (1, 60), (60, 60), (600, 5)] {
+            let [before, limit] = [before, limit].map(Duration::from_secs);
             // Over long before its deadline, for which the alarm stays set.
             let short = sleep(Duration::from_millis(1));
-            let start = Instant::now();
-            let limit = Duration::from_secs(seconds);
-            assert_eq!(alarm.within(start + limit, short).await, Some(()));
+            assert_eq!(alarm.within(Instant::now() + before, short).await, Some(()));
             let start = Instant::now();
             assert_eq!(alarm.within(start + limit, pending::<()>()).await, None);
             let late = start.elapsed().saturating_sub(limit);

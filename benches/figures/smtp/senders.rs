@@ -54,7 +54,7 @@ pub async fn our_sessions(way: &Way, connections: usize, each: usize, message: A
 
 /// A session without login.
 pub async fn open(target: &Target) -> Session {
-    let addresses = smtp::resolve(target).await.unwrap();
+    let addresses = smtp::resolve(target).await.unwrap().addresses;
     let connection = smtp::connect(target, &addresses).await.unwrap().secure().await.unwrap();
     connection.authenticate(None).await.unwrap()
 }

@@ -23,6 +23,7 @@ mod ports;
 pub mod postfix;
 pub mod process;
 pub mod progress;
+pub mod proxy;
 pub mod scratch;
 pub mod scripted_token;
 pub mod scripted_smtp;
