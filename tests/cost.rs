@@ -150,7 +150,7 @@ async fn run(
         proxy: None,
         egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
         deadlines: Deadlines::all(deadline),
-        auth_form: None,
+        auth_hint: None,
     };
     let outcome = send(&target).await;
     tokio::time::timeout(MOST_TIME, server.idle()).await.expect("the connection is closed");
@@ -165,7 +165,7 @@ async fn send(target: &Target) -> Result<(), Failure> {
         mechanism: Some(PasswordMechanism::Login),
         allow_plaintext: true,
     };
-    let addresses = smtp::resolve(target).await?;
+    let addresses = smtp::resolve(target).await?.addresses;
     let connection = smtp::connect(target, &addresses).await?.secure().await?;
     let mut session = connection.authenticate(Some(&credentials)).await?;
     let envelope = Envelope {

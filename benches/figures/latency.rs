@@ -3,7 +3,7 @@
 
 use crate::report::Report;
 use crate::sample::{Scale, median, ms, percentile};
-use crate::smtp::{message, target};
+use crate::smtp::{Size, message, target};
 use crate::stage::{Stage, notification};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -126,7 +126,7 @@ impl Parts {
         let journal =
             journals.create(&PostParams::default(), &serde_json::from_value(data).unwrap()).await.unwrap();
         let target = target(stage.sink.address(), stage.authority.pem());
-        let addresses = smtp::resolve(&target).await.unwrap();
+        let addresses = smtp::resolve(&target).await.unwrap().addresses;
         let connection = smtp::connect(&target, &addresses).await.unwrap().secure().await.unwrap();
         let credentials = Credentials::Password {
             username: "it@corp.example".into(),
@@ -189,7 +189,7 @@ impl Parts {
 }
 
 async fn send(session: &mut Session) {
-    let message = message();
+    let message = message(Size::K1.bytes());
     let envelope = Envelope {
         from: "it@corp.example",
         recipients: vec!["r0@corp.example"],

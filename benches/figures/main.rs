@@ -15,16 +15,18 @@ mod sample;
 mod smtp;
 mod stage;
 
+use alloc_counter::AllocCounter;
 use mail_operator_testbed::certificates::CertificateAuthority;
 use report::Report;
 use sample::Scale;
 use stage::Stage;
 use std::time::Instant;
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
 
-/// The operator's own, so that the session is measured as it runs there.
+/// The operator's own, so that the session is measured as it runs there; counted by threads.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: AllocCounter<Jemalloc> = AllocCounter(Jemalloc);
 
 /// The parts of the programme, in their order.
 const PARTS: [&str; 4] = ["smtp", "delivery", "latency", "memory"];
@@ -32,6 +34,9 @@ const PARTS: [&str; 4] = ["smtp", "delivery", "latency", "memory"];
 fn main() {
     // Before anything else: with two providers in the tree rustls would refuse to choose.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if std::env::args().nth(1).as_deref() == Some(smtp::SERVE) {
+        return smtp::serve();
+    }
     // Cargo passes `--bench`.
     let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     if let Some(unknown) = chosen.iter().find(|word| !PARTS.contains(&word.as_str())) {
@@ -53,7 +58,7 @@ async fn measure(servers: &Runtime, wanted: impl Fn(&str) -> bool) -> Report {
     let mut report = Report::default();
     let started = Instant::now();
     if wanted("smtp") {
-        smtp::measure(servers, &authority, scale, &mut report).await;
+        smtp::measure(scale, &mut report).await;
     }
     if PARTS[1..].iter().any(|part| wanted(part)) {
         let stage = Stage::start(servers, authority).await;

@@ -1,128 +1,263 @@
-//! The SMTP session alone: ours and lettre's pool over TLS, Postfix's smtp-source in the clear, against the same sink.
-//! Everyone opens connections in his own time and keeps them.
+//! The SMTP session alone, against Postfix's `smtp-source` and lettre, all at the same mail server: with TLS and without
+//! (`smtp-source` knows none), with short and longer messages, on loopback and over a line of 20 ms a round trip.
 
-use crate::report::Report;
-use crate::sample::{Scale, median};
-use lettre::transport::smtp::PoolConfig;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+mod costs;
+mod far_end;
+mod senders;
+
+pub use far_end::{SERVE, serve};
+
+use crate::report::{CONNECTIONS, Report};
+use crate::sample::{Scale, median, ms};
+use costs::{children_cpu_us, own_cpu_us};
+use far_end::{FarEnd, ROUND_TRIP};
 use mail_operator::domain::egress;
 use mail_operator::smtp::tls::{MinVersion, bundled_roots, client_config};
-use mail_operator::smtp::{self, DataOutcome, Deadlines, Envelope, Target, TlsMode};
-use mail_operator_testbed::certificates::CertificateAuthority;
-use mail_operator_testbed::sink::{Options, Sink};
+use mail_operator::smtp::{Deadlines, Target, TlsMode};
 use rustls::pki_types::ServerName;
+use senders::Way;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::process::Command;
-use tokio::runtime::Runtime;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const FROM: &str = "sender@corp.example";
 const TO: &str = "recipient@corp.example";
-const ROUNDS: usize = 5;
-/// Messages a round for us and smtp-source; lettre gets a number for each of its connections, since it takes 40 ms each.
+const NEAR_ROUNDS: usize = 5;
+const FAR_ROUNDS: usize = 3;
+/// Messages a round on loopback, for us and smtp-source; half of it for messages of 10 KiB.
 const MESSAGES: usize = 8000;
-const LETTRE_MESSAGES: usize = 25;
+/// The same for lettre's connections one by one.
+const LETTRE_MESSAGES: usize = 1600;
+/// For each of its pool's connections, since each message waits 40 ms.
+const POOL_MESSAGES: usize = 12;
+/// On each connection over the line, for everybody.
+const FAR_MESSAGES: usize = 20;
+/// MAIL with RCPT, DATA, message with dot: nothing may follow the dot in the same write (`smtp::transaction`).
+const ROUND_TRIPS: u32 = 3;
 
-/// Measures with 1, 4 and 10 connections.
-pub async fn measure(servers: &Runtime, authority: &CertificateAuthority, scale: Scale, report: &mut Report) {
-    println!("SMTP: {ROUNDS} rounds with 1, 4 and 10 connections");
-    let tls = authority.server("localhost", &["127.0.0.1"]).unwrap().server_config().unwrap();
-    let sink = servers.spawn(Sink::start(Options { tls: Some(tls), ..Options::default() })).await.unwrap();
-    let message: Arc<[u8]> = message().into();
-    let target = target(sink.address(), authority.pem());
-    for connections in [1, 4, 10] {
-        let count = scale.of(MESSAGES) / connections * connections;
-        let few = LETTRE_MESSAGES * connections;
-        let (mut ours, mut postfix, mut lettre) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            ours.push(rate(&sink, count, our_session(&target, connections, count, &message)).await);
-            postfix.push(rate(&sink, count, smtp_source(sink.address(), connections, count)).await);
-            let pool = lettre_pool(sink.address(), authority.pem(), connections);
-            lettre.push(rate(&sink, few, send_by_lettre(pool, connections, few, &message)).await);
+/// How long a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    K1,
+    K10,
+}
+
+impl Size {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::K1, Self::K10];
+
+    /// In bytes, with the header.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::K1 => 1024,
+            Self::K10 => 10 * 1024,
         }
-        let over = |others: &[f64]| median(&ours.iter().zip(others).map(|(a, b)| a / b).collect::<Vec<_>>());
-        report.set(&format!("smtp_tls_over_smtp_source_{connections}"), over(&postfix));
-        report.set(&format!("smtp_tls_over_lettre_pool_{connections}"), over(&lettre));
-        report.set(&format!("smtp_tls_per_second_{connections}"), median(&ours));
-        report.set(&format!("smtp_source_per_second_{connections}"), median(&postfix));
-        report.set(&format!("lettre_pool_per_second_{connections}"), median(&lettre));
     }
 }
 
-/// Messages a second; each must have arrived.
-async fn rate(sink: &Sink, count: usize, sending: impl Future<Output = ()>) -> f64 {
-    let before = sink.messages();
-    let start = Instant::now();
-    sending.await;
-    let took = start.elapsed();
-    assert_eq!(sink.messages() - before, count as u64, "messages at the sink");
-    count as f64 / took.as_secs_f64()
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::K1 { "1k" } else { "10k" })
+    }
 }
 
-async fn our_session(target: &Target, connections: usize, count: usize, message: &Arc<[u8]>) {
-    in_parallel(connections, |_| {
-        let (target, message) = (target.clone(), message.clone());
-        async move {
-            let addresses = smtp::resolve(&target).await.unwrap();
-            let connection = smtp::connect(&target, &addresses).await.unwrap().secure().await.unwrap();
-            let mut session = connection.authenticate(None).await.unwrap();
-            for _ in 0..count / connections {
-                let envelope = Envelope {
-                    from: FROM,
-                    recipients: vec![TO],
-                    size: message.len() as u64,
-                    eight_bit: false,
-                    smtputf8: false,
-                };
-                assert_eq!(session.begin(&envelope).await.unwrap().accepted(), 1);
-                let outcome = session.data(&message).await;
-                assert!(matches!(outcome, DataOutcome::Accepted(_)), "{outcome:?}");
-            }
-            session.quit().await;
+/// Measures everything: some three minutes.
+pub async fn measure(scale: Scale, report: &mut Report) {
+    println!("SMTP: rate with {CONNECTIONS:?} connections, over smtp-source and lettre");
+    let mut server = FarEnd::start();
+    let header = smtp_source_header(&mut server).await;
+    for size in Size::ALL {
+        let text = senders::text_length(size, header);
+        for connections in CONNECTIONS {
+            near(&mut server, scale, (size, text), connections, report).await;
         }
-    })
-    .await;
+    }
+    report.set("round_trip_ms", round_trip(&server).await);
+    for size in Size::ALL {
+        let text = senders::text_length(size, header);
+        for connections in CONNECTIONS {
+            far(&mut server, scale, (size, text), connections, report).await;
+        }
+    }
+    println!("SMTP: what a message and a connection cost");
+    costs::allocations(&server, report);
+    costs::handshakes(&server, scale, report).await;
 }
 
-/// `-d`: many messages on a connection, as everybody else here.
-async fn smtp_source(sink: SocketAddr, connections: usize, count: usize) {
-    let mut command = Command::new("smtp-source");
-    command.args(["-d", "-l", "1024", "-f", FROM, "-t", TO]);
-    command.args(["-s", &connections.to_string(), "-m", &count.to_string(), &format!("inet:{sink}")]);
-    let status = command.status().await.expect("smtp-source (Debian package postfix) starts");
-    assert!(status.success(), "smtp-source: {status}");
-}
+/// Messages a second of each sender, one value a round.
+type Rates = BTreeMap<&'static str, Vec<f64>>;
 
-fn lettre_pool(sink: SocketAddr, ca: &str, connections: usize) -> AsyncSmtpTransport<Tokio1Executor> {
-    let ca = Certificate::from_pem(ca.as_bytes()).unwrap();
-    let tls = TlsParameters::builder("127.0.0.1".into()).add_root_certificate(ca).build_rustls().unwrap();
-    AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous("127.0.0.1")
-        .port(sink.port())
-        .tls(Tls::Required(tls))
-        .pool_config(PoolConfig::new().max_size(u32::try_from(connections).unwrap()))
-        .build()
-}
-
-async fn send_by_lettre(
-    pool: AsyncSmtpTransport<Tokio1Executor>,
+/// In turn on loopback, where everybody wants all of the CPU.
+async fn near(
+    server: &mut FarEnd,
+    scale: Scale,
+    (size, text): (Size, u64),
     connections: usize,
-    count: usize,
-    message: &Arc<[u8]>,
+    report: &mut Report,
 ) {
-    let envelope =
-        lettre::address::Envelope::new(Some(FROM.parse().unwrap()), vec![TO.parse().unwrap()]).unwrap();
-    in_parallel(connections, |_| {
-        let (pool, envelope, message) = (pool.clone(), envelope.clone(), message.clone());
-        async move {
-            for _ in 0..count / connections {
-                assert!(pool.send_raw(&envelope, &message).await.unwrap().is_positive());
+    let message: Arc<[u8]> = message(size.bytes()).into();
+    let many = scale.of(if size == Size::K1 { MESSAGES } else { MESSAGES / 2 }) / connections;
+    let some = scale.of(LETTRE_MESSAGES) / connections;
+    let near = server.offer.near;
+    let [plain, tls] = ways(near, &server.offer.ca);
+    let (mut rates, mut cpu) = (Rates::new(), Rates::new());
+    for _ in 0..NEAR_ROUNDS {
+        for (name, way) in [("tls", &tls), ("plain", &plain)] {
+            let before = own_cpu_us();
+            let rate = rate(server, connections * many, async {
+                senders::our_sessions(way, connections, many, message.clone()).await;
+            });
+            rates.entry(name).or_default().push(rate.await);
+            cpu.entry(name).or_default().push((own_cpu_us() - before) / (connections * many) as f64);
+        }
+        let before = children_cpu_us();
+        let rate_of_postfix =
+            rate(server, connections * many, senders::smtp_source(near, connections, many, text));
+        rates.entry("smtp_source").or_default().push(rate_of_postfix.await);
+        let used = children_cpu_us() - before;
+        cpu.entry("smtp_source").or_default().push(used / (connections * many) as f64);
+        for (nodelay, pool, way) in
+            [("tls_nodelay", "tls_pool", &tls), ("plain_nodelay", "plain_pool", &plain)]
+        {
+            let before = own_cpu_us();
+            let sending = senders::lettre_nodelay(way, connections, some, message.clone());
+            rates.entry(nodelay).or_default().push(rate(server, connections * some, sending).await);
+            cpu.entry(nodelay).or_default().push((own_cpu_us() - before) / (connections * some) as f64);
+            let sending = senders::lettre_pool(way, connections, POOL_MESSAGES, message.clone());
+            rates.entry(pool).or_default().push(rate(server, connections * POOL_MESSAGES, sending).await);
+        }
+    }
+    set_ratios(&rates, &format!("{size}_lan"), connections, report);
+    if connections == CPU_CONNECTIONS {
+        for (name, key) in [
+            ("tls", "smtp_cpu_us_per_message_tls"),
+            ("plain", "smtp_cpu_us_per_message_plain"),
+            ("smtp_source", "smtp_source_cpu_us_per_message_plain"),
+            ("tls_nodelay", "lettre_cpu_us_per_message_tls"),
+            ("plain_nodelay", "lettre_cpu_us_per_message_plain"),
+        ] {
+            report.set(&format!("{key}_{size}"), median(&cpu[name]));
+        }
+    }
+}
+
+/// Of the measurements whose CPU time is told.
+const CPU_CONNECTIONS: usize = 4;
+
+/// All at the same time over the line, where everybody only waits: so a busy moment of the machine meets all alike.
+async fn far(
+    server: &mut FarEnd,
+    scale: Scale,
+    (size, text): (Size, u64),
+    connections: usize,
+    report: &mut Report,
+) {
+    let message: Arc<[u8]> = message(size.bytes()).into();
+    let far = server.offer.far;
+    let [plain, tls] = ways(far, &server.offer.ca);
+    // At fewer the opening of connections would be most of it.
+    let each = scale.of(FAR_MESSAGES);
+    let (mut rates, mut of_limit) = (Rates::new(), Rates::new());
+    let limit = connections as f64 / (ROUND_TRIP * ROUND_TRIPS).as_secs_f64();
+    for _ in 0..FAR_ROUNDS {
+        let before = server.arrived().messages;
+        let count = connections * each;
+        let (tls_end, plain_end, smtp_source, tls_nodelay, plain_nodelay, tls_pool, plain_pool) = tokio::join!(
+            timed(count, senders::our_sessions(&tls, connections, each, message.clone())),
+            timed(count, senders::our_sessions(&plain, connections, each, message.clone())),
+            timed(count, senders::smtp_source(far, connections, each, text)),
+            timed(count, senders::lettre_nodelay(&tls, connections, each, message.clone())),
+            timed(count, senders::lettre_nodelay(&plain, connections, each, message.clone())),
+            timed(count, senders::lettre_pool(&tls, connections, each, message.clone())),
+            timed(count, senders::lettre_pool(&plain, connections, each, message.clone())),
+        );
+        assert_eq!(server.arrived().messages - before, 7 * count as u64, "messages at the server");
+        for (name, (rate, of_messages)) in [("tls", tls_end), ("plain", plain_end)] {
+            rates.entry(name).or_default().push(rate);
+            of_limit.entry(name).or_default().push(of_messages / limit);
+        }
+        for (name, (rate, ())) in [
+            ("smtp_source", smtp_source),
+            ("tls_nodelay", tls_nodelay),
+            ("plain_nodelay", plain_nodelay),
+            ("tls_pool", tls_pool),
+            ("plain_pool", plain_pool),
+        ] {
+            rates.entry(name).or_default().push(rate);
+        }
+    }
+    set_ratios(&rates, &format!("{size}_20ms"), connections, report);
+    for (name, shares) in of_limit {
+        let key = format!("smtp_{name}_{size}_20ms_of_round_trip_limit_{connections}");
+        report.set(&key, median(&shares));
+    }
+}
+
+fn set_ratios(rates: &Rates, point: &str, connections: usize, report: &mut Report) {
+    for kind in ["tls", "plain"] {
+        for (peer, name) in [
+            ("smtp_source", "smtp_source".to_owned()),
+            ("lettre_pool", format!("{kind}_pool")),
+            ("lettre_nodelay", format!("{kind}_nodelay")),
+        ] {
+            let pairs = rates[kind].iter().zip(&rates[name.as_str()]);
+            let ratios: Vec<_> = pairs.map(|(ours, theirs)| ours / theirs).collect();
+            report.set(&format!("smtp_{kind}_{point}_over_{peer}_{connections}"), median(&ratios));
+            if peer != "smtp_source" {
+                let key = format!("{peer}_{kind}_{point}_per_second_{connections}");
+                report.set(&key, median(&rates[name.as_str()]));
             }
         }
-    })
-    .await;
-    pool.shutdown().await;
+        report.set(&format!("smtp_{kind}_{point}_per_second_{connections}"), median(&rates[kind]));
+    }
+    report.set(&format!("smtp_source_plain_{point}_per_second_{connections}"), median(&rates["smtp_source"]));
+}
+
+/// Messages a second; each must have arrived.
+async fn rate(server: &mut FarEnd, count: usize, sending: impl Future<Output = ()>) -> f64 {
+    let before = server.arrived().messages;
+    let (rate, ()) = timed(count, sending).await;
+    assert_eq!(server.arrived().messages - before, count as u64, "messages at the server");
+    rate
+}
+
+async fn timed<T>(count: usize, sending: impl Future<Output = T>) -> (f64, T) {
+    let start = Instant::now();
+    let result = sending.await;
+    (count as f64 / start.elapsed().as_secs_f64(), result)
+}
+
+/// Without TLS and with it.
+fn ways(server: SocketAddr, ca: &str) -> [Way; 2] {
+    [false, true].map(|tls| Way { server, ca: ca.into(), tls })
+}
+
+/// How much `smtp-source` writes around the text it was asked for.
+async fn smtp_source_header(server: &mut FarEnd) -> u64 {
+    const TEXT: u64 = 512;
+    let before = server.arrived().bytes;
+    senders::smtp_source(server.offer.near, 1, 1, TEXT).await;
+    server.arrived().bytes - before - TEXT - b".\r\n".len() as u64
+}
+
+/// What a command and its answer take over the line, in milliseconds.
+async fn round_trip(server: &FarEnd) -> f64 {
+    let mut stream = TcpStream::connect(server.offer.far).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut buffer = [0; 512];
+    let _greeting = stream.read(&mut buffer).await.unwrap();
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let start = Instant::now();
+        stream.write_all(b"NOOP\r\n").await.unwrap();
+        let _answer = stream.read(&mut buffer).await.unwrap();
+        times.push(ms(start.elapsed()));
+    }
+    median(&times)
 }
 
 /// Runs `count` tasks on the runtime's threads and waits for all of them.
@@ -148,16 +283,16 @@ pub fn target(sink: SocketAddr, ca: &str) -> Target {
         proxy: None,
         egress: Arc::new(egress::Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: Vec::new() }),
         deadlines: Deadlines::default(),
-        auth_form: None,
+        auth_hint: None,
     }
 }
 
-/// 1 KiB.
-pub fn message() -> Vec<u8> {
+/// A message of so many bytes.
+pub fn message(bytes: usize) -> Vec<u8> {
     let mut message =
         format!("From: {FROM}\r\nTo: {TO}\r\nSubject: figures\r\nMIME-Version: 1.0\r\n\r\n").into_bytes();
-    while message.len() < 1024 {
-        let line = 76.min(1024 - message.len()).saturating_sub(2);
+    while message.len() < bytes {
+        let line = 76.min(bytes - message.len()).saturating_sub(2);
         message.extend(std::iter::repeat_n(b'x', line));
         message.extend(b"\r\n");
     }

@@ -212,15 +212,15 @@ impl Delivery {
             smtputf8: message.smtputf8,
         };
         let hold = run.notification.spec.delivery.on_in_doubt == OnInDoubt::Hold;
-        let begin = means.session.begin(&envelope);
-        let begun = if hold {
-            begin.await
+        let asking = means.session.begin(&envelope);
+        let answer = if hold {
+            asking.await
         } else {
-            let (begun, claimed) = tokio::join!(begin, self.ensure_claim(run, rest, means.journal));
+            let (answer, claimed) = tokio::join!(asking, self.ensure_claim(run, rest, means.journal));
             claimed?;
-            begun
+            answer
         };
-        let failure = match begun {
+        let failure = match answer {
             Ok(mut opened) => match opened.recipients.pop() {
                 Some(Answer::Accepted) => return Ok(Offer::Taken),
                 Some(Answer::Refused(failure)) => failure,

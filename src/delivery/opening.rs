@@ -67,12 +67,16 @@ impl Delivery {
             Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
         };
 
-        let addresses = step(found, NameResolved, smtp::resolve(&target).await)?;
-        let shown: Vec<_> = addresses.iter().take(4).map(|address| address.ip().to_string()).collect();
-        found.pass(NameResolved, Reason::Succeeded, format!("{} is {}", server.host, shown.join(", ")));
+        let resolved = step(found, NameResolved, smtp::resolve(&target).await)?;
+        found.pass(NameResolved, Reason::Succeeded, resolved.in_words(&target));
 
-        let connection = step(found, Connected, smtp::connect(&target, &addresses).await)?;
-        found.pass(Connected, Reason::Succeeded, format!("connected to {}", connection.info().address));
+        let connection = step(found, Connected, smtp::connect(&target, &resolved.addresses).await)?;
+        let address = connection.info().address;
+        let message = match &target.proxy {
+            None => format!("connected to {address}"),
+            Some(_) => format!("connected to {} through the proxy at {address}", server.host_and_port()),
+        };
+        found.pass(Connected, Reason::Succeeded, message);
 
         let connection = step(found, Secured, connection.secure().await)?;
         describe(server, connection.info(), found);
@@ -86,7 +90,10 @@ impl Delivery {
             self.tokens.invalidate(&token.request.key(), &token.token);
         }
         let session = step(found, Authenticated, authenticated)?;
-        self.servers.note(&server.key, |state| state.auth_form = session.auth_form());
+        self.servers.note(&server.key, |state| state.auth_hint = session.auth_hint());
+        if let Some(facts) = &mut found.server {
+            facts.auth_mechanism = session.mechanism().map(|mechanism| mechanism.as_str().to_owned());
+        }
         match (&server.login, server.login.username()) {
             (Login::None, _) => found.pass(Authenticated, Reason::NoLogin, "no login configured"),
             (_, Some(username)) => {

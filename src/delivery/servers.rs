@@ -7,7 +7,7 @@ use crate::delivery::lock;
 use crate::domain::failure::Permanence;
 use crate::domain::object::ObjectKey;
 use crate::domain::verification::{StageFailure, Verification};
-use crate::smtp::AuthForm;
+use crate::smtp::AuthHint;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -41,7 +41,7 @@ pub struct ServerState {
     /// Sending is held although the login works.
     pub hold: Option<Hold>,
     /// How the server took AUTH the last time.
-    pub auth_form: Option<AuthForm>,
+    pub auth_hint: Option<AuthHint>,
     /// The value of the annotation that was last obeyed.
     pub handled_request: Option<String>,
 }

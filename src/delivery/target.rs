@@ -86,7 +86,7 @@ impl Delivery {
             proxy: self.proxy(server, credentials)?,
             egress: self.settings.egress.clone(),
             deadlines: self.settings.deadlines,
-            auth_form: self.servers.state(&server.key).auth_form,
+            auth_hint: self.servers.state(&server.key).auth_hint,
         })
     }
 

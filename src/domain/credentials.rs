@@ -43,7 +43,7 @@ pub struct Credentials {
     /// What logs in.
     pub login: LoginCredentials,
     /// uid and resourceVersion of what `login` was read from, under which a token is cached.
-    pub versions: Vec<(String, String)>,
+    pub versions: Versions,
     /// Private CA of the mail server.
     pub ca_pem: Option<String>,
     /// For mutual TLS.
@@ -163,7 +163,7 @@ pub fn resolve(server: &Server, fetched: &Fetched, binding: Binding) -> Result<C
     Ok(Credentials {
         ca_pem: server.tls.ca.as_ref().map(|reference| desk.bundle(reference)).transpose()?,
         client_certificate: (server.tls.client_certificate.as_deref())
-            .map(|name| desk.key_pair(name, desk.stored(name)?))
+            .map(|name| desk.key_pair(name))
             .transpose()?,
         token_ca_pem: token_ca.map(|reference| desk.bundle(reference)).transpose()?,
         proxy: desk.proxy()?,
@@ -172,6 +172,9 @@ pub fn resolve(server: &Server, fetched: &Fetched, binding: Binding) -> Result<C
         expiries,
     })
 }
+
+/// uid and resourceVersion of objects.
+type Versions = Vec<(String, String)>;
 
 /// What a resolution works with.
 #[derive(Clone, Copy)]
@@ -191,7 +194,7 @@ impl<'a> Desk<'a> {
     }
 
     /// The login's credentials, when they end, and the versions they were read at.
-    fn login(&self) -> Result<(LoginCredentials, Vec<Expiry>, Vec<(String, String)>), StageFailure> {
+    fn login(&self) -> Result<(LoginCredentials, Vec<Expiry>, Versions), StageFailure> {
         let mut expiries = Vec::new();
         let mut versions = Vec::new();
         for name in self.server.login.secrets() {
@@ -212,9 +215,7 @@ impl<'a> Desk<'a> {
                 proof: match &oauth2.proof {
                     Proof::None => ProofCredential::None,
                     Proof::Secret(secret) => ProofCredential::Secret(self.line(secret)?),
-                    Proof::Certificate(name) => {
-                        ProofCredential::Certificate(self.key_pair(name, self.stored(name)?)?)
-                    }
+                    Proof::Certificate(name) => ProofCredential::Certificate(self.key_pair(name)?),
                     Proof::Federated { service_account, .. } => {
                         versions.push(self.service_account(service_account)?.identity());
                         ProofCredential::Federated
@@ -243,8 +244,8 @@ impl<'a> Desk<'a> {
         Ok(LoginCredentials::Password { password, allow_plaintext })
     }
 
-    /// The ServiceAccount, which has to permit its use like a Secret: everybody who may create our objects
-    /// could otherwise be it at a place of his own.
+    /// The ServiceAccount, which has to permit its use, whatever holds for Secrets: everybody who may create our
+    /// objects could otherwise be any of them at a place of his own.
     fn service_account(&self, name: &str) -> Result<&'a Stored, StageFailure> {
         let absent = || self.absent("ServiceAccount", name, Reason::ServiceAccountNotFound);
         let stored = self.fetched.service_account.as_ref().ok_or_else(absent)?;
@@ -253,7 +254,7 @@ impl<'a> Desk<'a> {
         if oauth2.built_in_hosts {
             places.extend(token_host(oauth2));
         }
-        self.bound("serviceaccount", name, stored, &places)?;
+        Desk { binding: Binding::Required, ..*self }.bound("serviceaccount", name, stored, &places)?;
         Ok(stored)
     }
 
@@ -350,7 +351,8 @@ impl<'a> Desk<'a> {
         })
     }
 
-    fn key_pair(&self, name: &str, stored: &Stored) -> Result<KeyPair, StageFailure> {
+    fn key_pair(&self, name: &str) -> Result<KeyPair, StageFailure> {
+        let stored = self.stored(name)?;
         let part = |key: &str| {
             let bytes = stored.data.get(key).map(|bytes| bytes.as_slice());
             bytes

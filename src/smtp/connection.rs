@@ -2,21 +2,21 @@
 //! [`Connection::authenticate`]. Each is callable alone, because a server is verified stage by
 //! stage and each stage is a condition of its own. Whatever a server says before TLS is forgotten.
 
-use super::dial::{self, Target, TlsMode};
+use super::dial::{self, Dialled, Target, TlsMode};
 use super::protocol::{self, Capabilities};
 use super::sasl::{self, Credentials};
 use super::session::Session;
+use super::silence;
 use super::tls::TlsInfo;
 use super::wire::Wire;
 use crate::api::Reason;
 use crate::domain::failure::{Failure, LoginKind, Permanence, Phase, Scope, classify};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// What is known about the server after each stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerInfo {
-    /// The address we are connected to.
+    /// The address we are connected to: the server's, or that of the proxy on the way.
     pub address: SocketAddr,
     /// EHLO keywords in capitals; empty until they can be trusted.
     pub extensions: Vec<String>,
@@ -49,9 +49,13 @@ pub async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<Connec
             what,
         ));
     }
-    let (stream, address) = dial::dial(target, addresses).await?;
+    let Dialled { transport, surplus, address } = dial::dial(target, addresses).await?;
+    if target.tls == TlsMode::Implicit && !surplus.is_empty() {
+        // Came with the proxy's answer. One who expects a handshake does not speak first.
+        return Err(Failure::not_tls());
+    }
     let mut connection = Connection {
-        wire: Wire::new(stream),
+        wire: Wire::new(transport, surplus),
         target: target.clone(),
         capabilities: Capabilities::default(),
         info: ServerInfo {
@@ -110,14 +114,14 @@ impl Connection {
             return Err(Failure::plaintext_not_allowed());
         }
         let login = credentials.map_or(LoginKind::None, Credentials::kind);
-        let form = match credentials {
+        let hint = match credentials {
             None => None,
             Some(credentials) if !self.is_secured && !credentials.may_travel_in_the_clear() => {
                 return Err(Failure::plaintext_not_allowed());
             }
             Some(credentials) => {
                 let limit = self.target.deadlines.command;
-                let hint = self.target.auth_form;
+                let hint = self.target.auth_hint;
                 Some(
                     sasl::authenticate(&mut self.wire, &self.capabilities.auth, credentials, hint, limit)
                         .await?,
@@ -125,7 +129,7 @@ impl Connection {
             }
         };
         // RFC 4954 would have us say EHLO again only after a security layer; maddy forgets the login.
-        Ok(Session::new(self.wire, self.capabilities, self.info, self.target.deadlines, login, form))
+        Ok(Session::new(self.wire, self.capabilities, self.info, self.target.deadlines, login, hint))
     }
 
     async fn start_tls(&mut self) -> Result<(), Failure> {
@@ -145,32 +149,16 @@ impl Connection {
 
     async fn greet(&mut self) -> Result<(), Failure> {
         let limit = self.target.deadlines.command;
-        let reply = match self.wire.reply(Phase::Greeting, limit).await {
-            Ok(reply) => reply,
-            Err(failure) if failure.reason == Reason::ReplyTimeout && !self.is_secured => {
-                return Err(self.explain_silence(failure).await);
-            }
-            Err(failure) => return Err(failure),
+        let greeting = self.wire.reply(Phase::Greeting, limit);
+        let reply = if self.is_secured {
+            greeting.await?
+        } else {
+            silence::greeting_or_tls(greeting, limit, &self.target, self.info.address).await?
         };
         if reply.code != 220 {
             return Err(classify(Phase::Greeting, &reply.to_reply(), LoginKind::None));
         }
         self.say_hello().await
-    }
-
-    /// A server that waits for a TLS handshake is silent like one that is stuck. Given a word of SMTP
-    /// it answers with a TLS alert. Asked only once the deadline is over, since servers punish those
-    /// who speak before the greeting.
-    async fn explain_silence(&mut self, silence: Failure) -> Failure {
-        const PATIENCE: Duration = Duration::from_secs(2);
-        self.wire.output.extend_from_slice(b"QUIT\r\n");
-        if self.wire.send(Phase::Greeting, PATIENCE).await.is_err() {
-            return silence;
-        }
-        match self.wire.reply(Phase::Greeting, PATIENCE).await {
-            Err(failure) if failure.reason == Reason::TLSOnConnect => failure,
-            _ => silence,
-        }
     }
 
     /// EHLO, or HELO for servers that do not know it.

@@ -1,11 +1,14 @@
-//! From a host name to a TCP connection: DNS, the egress check on every address, and a connection
-//! to an address that passed it. Never connects to anything the policy was not asked about.
+//! From a host name to a connection: DNS, the egress check on every address, and TCP to an address
+//! that passed it, through a proxy where one is set. Never connects to anything the policy was not
+//! asked about.
 
 use super::deadlines::Deadlines;
-use super::sasl::AuthForm;
+use super::proxy::{self, Proxy};
+use super::sasl::AuthHint;
+use super::transport::Transport;
+use crate::api::Reason;
 use crate::domain::egress;
 use crate::domain::failure::{Failure, Phase};
-use crate::domain::secret::Secret;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,32 +26,6 @@ pub enum TlsMode {
     Implicit,
     /// Never.
     Disabled,
-}
-
-/// A proxy on the way.
-#[derive(Debug, Clone)]
-pub struct Proxy {
-    /// What it speaks.
-    pub scheme: ProxyScheme,
-    /// IP address or DNS name.
-    pub host: Arc<str>,
-    /// TCP port.
-    pub port: u16,
-    /// User name and password, if it wants some.
-    pub credentials: Option<(Arc<str>, Secret)>,
-    /// For [`ProxyScheme::Https`].
-    pub tls_config: Arc<rustls::ClientConfig>,
-}
-
-/// What a proxy speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ProxyScheme {
-    /// RFC 1928, with user name and password of RFC 1929.
-    Socks5,
-    /// CONNECT (RFC 9110, section 9.3.6).
-    Http,
-    /// CONNECT over TLS.
-    Https,
 }
 
 /// Where to connect and how. Cheap to clone.
@@ -72,17 +49,84 @@ pub struct Target {
     pub egress: Arc<egress::Policy>,
     /// How long each step may take.
     pub deadlines: Deadlines,
-    /// How this server last took AUTH, from [`super::Session::auth_form`]; spares a round trip and a
+    /// How this server last took AUTH, from [`super::Session::auth_hint`]; spares a round trip and a
     /// refused command.
-    pub auth_form: Option<AuthForm>,
+    pub auth_hint: Option<AuthHint>,
 }
 
-/// Finds the addresses of the host that may be connected to, in the order of the system's preference.
-pub async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
-    let found = match target.host.parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, target.port)],
-        Err(_) => look_up(target).await?,
+/// What is known of the way to a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// What to connect to, in the order of the system's preference: the server, or the proxy before it.
+    pub addresses: Vec<SocketAddr>,
+    /// The server's addresses as seen from here, where a proxy is what we connect to. Empty if they
+    /// cannot be found from here, and it is left to the proxy.
+    pub behind_proxy: Vec<SocketAddr>,
+}
+
+impl Resolved {
+    /// For the condition.
+    pub fn in_words(&self, target: &Target) -> String {
+        let host = &target.host;
+        match &target.proxy {
+            None => format!("{host} is {}", list(&self.addresses)),
+            Some(proxy) if self.behind_proxy.is_empty() => format!(
+                "{host} has no address that can be found from here: it is left to the proxy {}, which is {}",
+                proxy.host,
+                list(&self.addresses)
+            ),
+            Some(proxy) => format!(
+                "{host} is {} as seen from here; the proxy {} is {}",
+                list(&self.behind_proxy),
+                proxy.host,
+                list(&self.addresses)
+            ),
+        }
+    }
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    const SHOWN: usize = 4;
+    let shown: Vec<_> = addresses.iter().take(SHOWN).map(|address| address.ip().to_string()).collect();
+    shown.join(", ")
+}
+
+/// Finds the addresses that may be connected to. With a proxy those are the proxy's; the server's are
+/// judged as well where they can be found from here, and all of them must be permitted, since the
+/// proxy chooses. A name that cannot be found from here is the proxy's affair: often only it has the
+/// DNS for it.
+pub async fn resolve(target: &Target) -> Result<Resolved, Failure> {
+    let limit = target.deadlines.connect;
+    let Some(proxy) = &target.proxy else {
+        let found = look_up(&target.host, target.port, limit).await.map_err(|error| match error {
+            Unresolved::Unknown => Failure::name_not_found(&target.host),
+            Unresolved::NoAnswer => Failure::name_server_unavailable(&target.host),
+        })?;
+        return Ok(Resolved { addresses: permitted(target, &target.host, found)?, behind_proxy: Vec::new() });
     };
+    let (behind, found) = tokio::join!(
+        look_up(&target.host, target.port, limit.min(PATIENCE)),
+        look_up(&proxy.host, proxy.port, limit)
+    );
+    let behind_proxy = behind.unwrap_or_default();
+    for address in &behind_proxy {
+        target.egress.check(address.ip()).map_err(|refusal| Failure::egress_denied(&refusal))?;
+    }
+    let found = found.map_err(|error| {
+        let what = match error {
+            Unresolved::Unknown => "DNS knows no address of it; correct proxy.url",
+            Unresolved::NoAnswer => "DNS did not answer; check the cluster's DNS",
+        };
+        let failure = proxy::unavailable(format!("the proxy {} cannot be found: {what}", proxy.host));
+        Failure { phase: Phase::Resolve, ..failure }
+    })?;
+    let addresses = permitted(target, &proxy.host, found)
+        .map_err(|failure| Failure { detail: format!("the proxy: {}", failure.detail), ..failure })?;
+    Ok(Resolved { addresses, behind_proxy })
+}
+
+/// The addresses of `host` that may be connected to; at least one.
+fn permitted(target: &Target, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Failure> {
     let mut refused = None;
     let mut permitted = Vec::with_capacity(found.len());
     for address in found {
@@ -93,17 +137,27 @@ pub async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
     }
     match refused {
         Some(refusal) if permitted.is_empty() => Err(Failure::egress_denied(&refusal)),
-        _ if permitted.is_empty() => Err(Failure::name_not_found(&target.host)),
+        _ if permitted.is_empty() => Err(Failure::name_not_found(host)),
         _ => Ok(permitted),
     }
 }
 
-async fn look_up(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
-    match timeout(target.deadlines.connect, lookup_host((&*target.host, target.port))).await {
+/// How long DNS may take for a name that the proxy, too, can look up.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+enum Unresolved {
+    Unknown,
+    NoAnswer,
+}
+
+async fn look_up(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAddr>, Unresolved> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    match timeout(limit, lookup_host((host, port))).await {
         Ok(Ok(addresses)) => Ok(addresses.collect()),
-        Ok(Err(error)) if is_temporary(&error) => Err(Failure::name_server_unavailable(&target.host)),
-        Ok(Err(_)) => Err(Failure::name_not_found(&target.host)),
-        Err(_) => Err(Failure::name_server_unavailable(&target.host)),
+        Ok(Err(error)) if !is_temporary(&error) => Err(Unresolved::Unknown),
+        Ok(Err(_)) | Err(_) => Err(Unresolved::NoAnswer),
     }
 }
 
@@ -113,12 +167,39 @@ fn is_temporary(error: &io::Error) -> bool {
     ["Temporary failure", "Try again", "System error"].iter().any(|words| text.contains(words))
 }
 
-/// Connects to the first of `addresses` that answers. All of them share one budget, each gets an
-/// even part of what is left, so that one silent address does not use up another's time.
-pub(super) async fn dial(
-    target: &Target,
-    addresses: &[SocketAddr],
-) -> Result<(TcpStream, SocketAddr), Failure> {
+/// The way to a server, gone.
+pub(super) struct Dialled {
+    pub(super) transport: Transport,
+    /// What a proxy sent behind its answer: the beginning of what the server says.
+    pub(super) surplus: Vec<u8>,
+    /// The server's, or the proxy's.
+    pub(super) address: SocketAddr,
+}
+
+/// Connects to the first of `addresses` that answers, and through the proxy if there is one.
+pub(super) async fn dial(target: &Target, addresses: &[SocketAddr]) -> Result<Dialled, Failure> {
+    let Some(proxy) = &target.proxy else {
+        let (stream, address) = connect(target, addresses).await?;
+        return Ok(Dialled { transport: Transport::Tcp(stream), surplus: Vec::new(), address });
+    };
+    if let Ok(server) = target.host.parse::<IpAddr>() {
+        target.egress.check(server).map_err(|refusal| Failure::egress_denied(&refusal))?;
+    }
+    let (stream, address) = connect(target, addresses).await.map_err(|failure| {
+        let detail = format!("the proxy: {}", failure.detail);
+        match failure.reason {
+            Reason::EgressDenied => Failure { detail, ..failure },
+            _ => proxy::unavailable(detail),
+        }
+    })?;
+    let server = (&*target.host, target.port);
+    let (transport, surplus) = proxy::tunnel(proxy, stream, server, &target.deadlines).await?;
+    Ok(Dialled { transport, surplus, address })
+}
+
+/// TCP. All addresses share one budget, each gets an even part of what is left, so that one silent
+/// address does not use up another's time.
+async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
     let deadline = Instant::now() + target.deadlines.connect;
     let mut last = None;
     for (index, &address) in addresses.iter().enumerate() {

@@ -7,7 +7,7 @@
 //! | stage | condition | does |
 //! |---|---|---|
 //! | [`resolve`] | `NameResolved` | DNS, egress check on every address |
-//! | [`connect`] | `Connected` | TCP to an address that passed; greeting and EHLO where TLS does not come first |
+//! | [`connect`] | `Connected` | TCP to an address that passed, the proxy; greeting and EHLO where TLS does not come first |
 //! | [`Connection::secure`] | `Secured` | STARTTLS or the handshake, then EHLO under its protection |
 //! | [`Connection::authenticate`] | `Authenticated` | AUTH, or nothing without credentials |
 //! | [`Session::begin`] | | MAIL and all RCPT; no side effect |
@@ -17,7 +17,7 @@
 //! # use mail_operator::smtp::{self, Answer, Credentials, DataOutcome, Envelope, Target};
 //! # use mail_operator::domain::failure::Failure;
 //! async fn send(target: &Target, login: &Credentials, message: &[u8]) -> Result<DataOutcome, Failure> {
-//!     let addresses = smtp::resolve(target).await?;
+//!     let addresses = smtp::resolve(target).await?.addresses;
 //!     let connection = smtp::connect(target, &addresses).await?.secure().await?;
 //!     let mut session = connection.authenticate(Some(login)).await?;
 //!     let opened = session
@@ -43,16 +43,20 @@ mod content;
 mod deadlines;
 mod dial;
 pub mod protocol;
+mod proxy;
 mod sasl;
 mod session;
+mod silence;
 pub mod tls;
 mod transaction;
+mod transport;
 mod wire;
 
 pub use connection::{Connection, ServerInfo, connect};
 pub use deadlines::Deadlines;
-pub use dial::{Proxy, ProxyScheme, Target, TlsMode, resolve};
-pub use sasl::{AuthForm, Credentials, PasswordMechanism, TokenMechanism};
+pub use dial::{Resolved, Target, TlsMode, resolve};
+pub use proxy::{Proxy, ProxyScheme};
+pub use sasl::{AuthForm, AuthHint, Credentials, Mechanism, PasswordMechanism, TokenMechanism};
 pub use session::Session;
 pub use transaction::{Answer, DataOutcome, Envelope, Opened};
 

@@ -3,6 +3,7 @@
 //! violations. Commands are built only from parts that cannot end the line they stand in.
 
 use crate::domain::failure::Reply;
+use std::io::Write;
 
 /// The longest reply line, CRLF included. RFC 5321 says 512; services write more.
 pub const LONGEST_REPLY_LINE: usize = 2 * 1024;
@@ -115,8 +116,7 @@ impl<'a> RawReply<'a> {
 
     /// The reply as the rest of the program knows it; bytes that are not UTF-8 become U+FFFD.
     pub fn to_reply(self) -> Reply {
-        let lines: Vec<_> = self.lines().map(String::from_utf8_lossy).collect();
-        Reply::new(self.code, lines.iter().map(AsRef::as_ref))
+        Reply::new(self.code, self.lines().map(String::from_utf8_lossy))
     }
 }
 
@@ -236,8 +236,8 @@ pub fn mail(out: &mut Vec<u8>, from: &str, parameters: MailParameters) {
     out.extend_from_slice(from.as_bytes());
     out.push(b'>');
     if let Some(size) = parameters.size {
-        out.extend_from_slice(b" SIZE=");
-        out.extend_from_slice(size.to_string().as_bytes());
+        // Writing to a vector never fails.
+        drop(write!(out, " SIZE={size}"));
     }
     if parameters.eight_bit {
         out.extend_from_slice(b" BODY=8BITMIME");

@@ -1,20 +1,18 @@
-//! Logging in (RFC 4954) with SASL mechanisms from rsasl: which mechanism, in which of AUTH's two
-//! forms, and what the server makes of it. A credential never reaches an error, a log or a panic:
-//! replies are cleaned of it before anybody else sees them.
+//! Logging in (RFC 4954): who we are, which SASL mechanism the server and the credentials have in
+//! common, and what is tried when it refuses one. A credential never reaches an error, a log or a
+//! panic: replies are cleaned of it before anybody else sees them.
 
-use super::protocol::{LONGEST_COMMAND, LONGEST_REPLY_LINE};
+mod exchange;
+mod scram;
+
 use super::wire::Wire;
-use crate::domain::failure::{Failure, LoginKind, Phase, Reply, classify};
+use crate::api::Reason;
+use crate::domain::failure::{Failure, LoginKind, Permanence, Phase, Scope};
 use crate::domain::secret::Secret;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use rsasl::callback::{Context, Request, SessionCallback, SessionData};
-use rsasl::mechanisms::oauthbearer::properties::OAuthBearerErrored;
-use rsasl::mechanisms::xoauth2::properties::XOAuth2Error;
-use rsasl::prelude::{Mechname, SASLClient, SASLConfig, SessionError};
-use rsasl::property::{AuthId, AuthzId, OAuthBearerToken, Password};
+use exchange::{Exchange, Refused};
+use scram::Binding;
 use std::time::Duration;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 /// Who we are to a mail server.
 #[derive(Clone)]
@@ -68,6 +66,39 @@ pub enum TokenMechanism {
     OAuthBearer,
 }
 
+/// A SASL mechanism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "described at the credentials they belong to")]
+pub enum Mechanism {
+    ScramSha256Plus,
+    ScramSha256,
+    Plain,
+    Login,
+    XOAuth2,
+    OAuthBearer,
+    /// RFC 4422, appendix A.
+    External,
+}
+
+impl Mechanism {
+    /// The name as servers announce it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+            Self::XOAuth2 => "XOAUTH2",
+            Self::OAuthBearer => "OAUTHBEARER",
+            Self::External => "EXTERNAL",
+        }
+    }
+
+    const fn is_scram(self) -> bool {
+        matches!(self, Self::ScramSha256Plus | Self::ScramSha256)
+    }
+}
+
 /// How the first response travels: some servers know only one of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuthForm {
@@ -75,6 +106,17 @@ pub enum AuthForm {
     InitialResponse,
     /// After an empty challenge.
     Challenge,
+}
+
+/// What worked at a server. Given back with the next session it spares refused commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AuthHint {
+    /// The mechanism that logged in.
+    pub mechanism: Mechanism,
+    /// The form it took.
+    pub form: AuthForm,
+    /// A stronger mechanism was offered and refused before, so that it is not tried again.
+    pub is_second_choice: bool,
 }
 
 impl Credentials {
@@ -92,270 +134,177 @@ impl Credentials {
         matches!(self, Self::Password { allow_plaintext: true, .. })
     }
 
-    /// The names of the mechanisms that fit, best first.
-    const fn mechanisms(&self) -> &'static [&'static str] {
+    /// The mechanisms that fit, best first.
+    const fn mechanisms(&self) -> &'static [Mechanism] {
+        use Mechanism::{External, Login, OAuthBearer, Plain, ScramSha256, ScramSha256Plus, XOAuth2};
         match self {
-            Self::Password { mechanism: None, .. } => &["PLAIN", "LOGIN"],
-            Self::Password { mechanism: Some(PasswordMechanism::Plain), .. } => &["PLAIN"],
-            Self::Password { mechanism: Some(PasswordMechanism::Login), .. } => &["LOGIN"],
-            Self::Password { mechanism: Some(PasswordMechanism::ScramSha256), .. } => &["SCRAM-SHA-256"],
-            Self::Password { mechanism: Some(PasswordMechanism::ScramSha256Plus), .. } => {
-                &["SCRAM-SHA-256-PLUS"]
-            }
-            Self::Token { mechanism: None, .. } => &["XOAUTH2", "OAUTHBEARER"],
-            Self::Token { mechanism: Some(TokenMechanism::XOAuth2), .. } => &["XOAUTH2"],
-            Self::Token { mechanism: Some(TokenMechanism::OAuthBearer), .. } => &["OAUTHBEARER"],
-            Self::Certificate { .. } => &["EXTERNAL"],
+            Self::Password { mechanism: None, .. } => &[ScramSha256Plus, ScramSha256, Plain, Login],
+            Self::Password { mechanism: Some(PasswordMechanism::Plain), .. } => &[Plain],
+            Self::Password { mechanism: Some(PasswordMechanism::Login), .. } => &[Login],
+            Self::Password { mechanism: Some(PasswordMechanism::ScramSha256), .. } => &[ScramSha256],
+            Self::Password { mechanism: Some(PasswordMechanism::ScramSha256Plus), .. } => &[ScramSha256Plus],
+            Self::Token { mechanism: None, .. } => &[XOAuth2, OAuthBearer],
+            Self::Token { mechanism: Some(TokenMechanism::XOAuth2), .. } => &[XOAuth2],
+            Self::Token { mechanism: Some(TokenMechanism::OAuthBearer), .. } => &[OAuthBearer],
+            Self::Certificate { .. } => &[External],
         }
     }
 
-    fn parts(&self) -> Option<(&str, &Secret)> {
+    /// What must never be shown.
+    const fn secret(&self) -> Option<&Secret> {
         match self {
-            Self::Password { username, password, .. } => Some((username, password)),
-            Self::Token { username, token, .. } => Some((username, token)),
+            Self::Password { password: secret, .. } | Self::Token { token: secret, .. } => Some(secret),
             Self::Certificate { .. } => None,
         }
+    }
+
+    fn username(&self) -> &str {
+        match self {
+            Self::Password { username, .. } | Self::Token { username, .. } => username,
+            Self::Certificate { username } => username.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// A CR or LF would be harmless in base64 but is surely a mistake in the Secret; NUL and ^A are
+    /// what PLAIN and XOAUTH2 separate their fields with.
+    fn are_usable(&self) -> bool {
+        let is_complete = match self {
+            Self::Password { username, password: secret, .. }
+            | Self::Token { username, token: secret, .. } => {
+                !username.is_empty() && !secret.is_empty() && !secret.expose().contains('\0')
+            }
+            Self::Certificate { .. } => true,
+        };
+        is_complete && !self.username().contains(['\r', '\n', '\0', '\u{1}'])
     }
 }
 
 /// Without user name: that is usually somebody's address.
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credentials({})", self.mechanisms().join(" or "))
+        write!(f, "Credentials({})", names(self.mechanisms()))
     }
 }
 
-/// A login takes two challenges at most; one more for servers that ask for nothing first.
-const MOST_CHALLENGES: usize = 3;
-
-/// Logs in over `wire`, which the caller has found fit for it. Returns the form that worked.
+/// Logs in over `wire`, which the caller has found fit for it. Returns what worked.
+///
+/// Where no mechanism is pinned, a server that refuses SCRAM before any proof of the password was
+/// given is offered the password by the next mechanism: servers offer SCRAM for all and have the
+/// secrets for it only of some. That gives away nothing, since such a server could as well not have
+/// offered SCRAM. A refused proof is final: the password is wrong, and each further try would count
+/// towards locking the account. Over an unencrypted connection a refusal is always final.
 pub(super) async fn authenticate(
     wire: &mut Wire,
     offered: &[String],
     credentials: &Credentials,
+    hint: Option<AuthHint>,
+    limit: Duration,
+) -> Result<AuthHint, Failure> {
+    let choice = Choice::new(wire, offered, credentials)?;
+    if !credentials.are_usable() {
+        return Err(Failure::unusable_credentials());
+    }
+    let form = hint.map(|hint| hint.form);
+    let remembered = hint.filter(|hint| hint.is_second_choice).map(|hint| hint.mechanism);
+    let start = choice.candidates.iter().position(|candidate| Some(*candidate) == remembered).unwrap_or(0);
+    let mut first_refusal = None;
+    let mut outcome = Err(Failure::auth_not_offered(&names(credentials.mechanisms()), offered));
+    for (index, mechanism) in choice.candidates.iter().copied().enumerate().skip(start) {
+        match log_in(wire, mechanism, &choice, form, limit).await {
+            Ok(form) => {
+                outcome = Ok(AuthHint { mechanism, form, is_second_choice: index > 0 });
+                break;
+            }
+            Err(refused) => {
+                let goes_on = wire.is_secured() && refused.is_for_want_of_a_secret(mechanism);
+                // A server that hangs up on the second try has said what it has to say on the first.
+                let failure = match (refused.failure, first_refusal.take()) {
+                    (failure, Some(first)) if failure.reply.is_none() => first,
+                    (failure, _) => failure,
+                };
+                if !goes_on {
+                    outcome = Err(failure);
+                    break;
+                }
+                outcome = Err(failure.clone());
+                first_refusal = Some(failure);
+            }
+        }
+    }
+    wire.output.zeroize();
+    outcome
+}
+
+/// One mechanism, in the other form of AUTH too if the first is not understood.
+async fn log_in(
+    wire: &mut Wire,
+    mechanism: Mechanism,
+    choice: &Choice<'_>,
     hint: Option<AuthForm>,
     limit: Duration,
-) -> Result<AuthForm, Failure> {
-    let wanted = credentials.mechanisms();
-    let Some(mechanism) = wanted.iter().copied().find(|name| offered.iter().any(|offer| offer == name))
-    else {
-        return Err(Failure::auth_not_offered(&wanted.join(" or "), offered));
-    };
-    let mut exchange = Exchange::new(mechanism, credentials)?;
+) -> Result<AuthForm, Refused> {
+    let mut exchange = Exchange::new(mechanism, choice)?;
     let mut form = exchange.form(hint);
     let mut outcome = exchange.run(wire, form, limit).await;
-    if let Err(Refused { failure, at_auth: true }) = &outcome
+    if let Err(Refused { failure, at_auth: true, .. }) = &outcome
         && let Some(other) = exchange.other_form(form)
         && failure.reply.as_ref().is_some_and(|reply| matches!(reply.code, 451 | 500 | 501 | 504))
     {
-        exchange = Exchange::new(mechanism, credentials)?;
+        exchange = Exchange::new(mechanism, choice)?;
         form = other;
         outcome = exchange.run(wire, form, limit).await;
     }
-    wire.output.zeroize();
-    outcome.map(|()| form).map_err(|refused| refused.failure)
+    outcome.map(|()| form)
 }
 
-struct Exchange<'a> {
-    mechanism: &'static str,
+/// What the credentials and the server have in common.
+struct Choice<'a> {
     credentials: &'a Credentials,
-    sasl: rsasl::prelude::Session,
-    /// The first response in base64; absent where the server speaks first (LOGIN).
-    initial: Option<Zeroizing<String>>,
-    /// The mechanism has said all it has to say.
-    is_done: bool,
-    /// All we sent in base64, to recognise it in an answer.
-    sent: Vec<Zeroizing<String>>,
-    /// From an XOAUTH2 or OAUTHBEARER error challenge.
-    token_status: Option<String>,
+    /// Best first; never empty.
+    candidates: Vec<Mechanism>,
+    /// What SCRAM can be bound to.
+    binding: Option<Binding>,
+    /// To be told a server that does not offer the binding, so that it can tell if that was removed on
+    /// the way.
+    could_bind: bool,
 }
 
-/// A failed login, and whether AUTH itself was refused, before any of it was looked at.
-struct Refused {
-    failure: Failure,
-    at_auth: bool,
-}
-
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
-        Self { failure, at_auth: false }
-    }
-}
-
-impl<'a> Exchange<'a> {
-    fn new(mechanism: &'static str, credentials: &'a Credentials) -> Result<Self, Failure> {
-        let sasl = start(mechanism, credentials).ok_or_else(Failure::unusable_credentials)?;
-        let mut exchange = Self {
-            mechanism,
-            credentials,
-            sasl,
-            initial: None,
-            is_done: false,
-            sent: Vec::new(),
-            token_status: None,
+impl<'a> Choice<'a> {
+    fn new(wire: &Wire, offered: &[String], credentials: &'a Credentials) -> Result<Self, Failure> {
+        let wanted = credentials.mechanisms();
+        let is_offered = |mechanism: Mechanism| offered.iter().any(|offer| offer == mechanism.as_str());
+        let mut candidates: Vec<_> = wanted.iter().copied().filter(|wanted| is_offered(*wanted)).collect();
+        if candidates.is_empty() {
+            return Err(Failure::auth_not_offered(&names(wanted), offered));
+        }
+        let binding = if wanted.iter().any(|wanted| wanted.is_scram()) {
+            wire.tls().and_then(Binding::of)
+        } else {
+            None
         };
-        let (username, secret) = credentials.parts().ok_or_else(Failure::unusable_credentials)?;
-        // A CR or LF would be harmless in base64 but is surely a mistake in the Secret.
-        if username.is_empty() || secret.is_empty() || username.contains(['\r', '\n', '\0', '\u{1}']) {
-            return Err(Failure::unusable_credentials());
+        if candidates.len() > 1 && !binding.as_ref().is_some_and(Binding::is_known_everywhere) {
+            candidates.retain(|candidate| *candidate != Mechanism::ScramSha256Plus);
         }
-        if exchange.sasl.are_we_first() {
-            exchange.initial = Some(exchange.step(None).ok_or_else(Failure::unusable_credentials)?);
+        if binding.is_none() && candidates == [Mechanism::ScramSha256Plus] {
+            return Err(nothing_to_bind_to());
         }
-        Ok(exchange)
-    }
-
-    fn fits_in_command(&self) -> bool {
-        let fixed = "AUTH  \r\n".len() + self.mechanism.len();
-        self.initial.as_ref().is_some_and(|initial| fixed + initial.len() <= LONGEST_COMMAND)
-    }
-
-    fn form(&self, hint: Option<AuthForm>) -> AuthForm {
-        match hint {
-            Some(AuthForm::Challenge) => AuthForm::Challenge,
-            _ if self.fits_in_command() => AuthForm::InitialResponse,
-            _ => AuthForm::Challenge,
-        }
-    }
-
-    fn other_form(&self, form: AuthForm) -> Option<AuthForm> {
-        match form {
-            AuthForm::InitialResponse => Some(AuthForm::Challenge),
-            AuthForm::Challenge => self.fits_in_command().then_some(AuthForm::InitialResponse),
-        }
-    }
-
-    async fn run(&mut self, wire: &mut Wire, form: AuthForm, limit: Duration) -> Result<(), Refused> {
-        wire.output.extend_from_slice(b"AUTH ");
-        wire.output.extend_from_slice(self.mechanism.as_bytes());
-        let mut initial = self.initial.take();
-        if let Some(initial) = initial.take_if(|_| form == AuthForm::InitialResponse) {
-            wire.output.push(b' ');
-            wire.output.extend_from_slice(initial.as_bytes());
-            self.sent.push(initial);
-        }
-        wire.output.extend_from_slice(b"\r\n");
-        for challenges in 0..=MOST_CHALLENGES {
-            wire.send(Phase::Auth, limit).await?;
-            let raw = wire.reply(Phase::Auth, limit).await?;
-            match raw.code {
-                235 => return Ok(()),
-                334 if challenges < MOST_CHALLENGES => {
-                    let challenge = raw.lines().next().and_then(|text| BASE64.decode(text.trim_ascii()).ok());
-                    let response = match initial.take() {
-                        Some(initial) => Some(initial),
-                        None => self.answer(challenge.as_deref().unwrap_or_default()),
-                    };
-                    let Some(response) = response else {
-                        let what = "the server asks for more than the login mechanism has";
-                        return Err(Failure::protocol_violation(Phase::Auth, what).into());
-                    };
-                    wire.output.extend_from_slice(response.as_bytes());
-                    wire.output.extend_from_slice(b"\r\n");
-                    self.sent.push(response);
-                }
-                334 => break,
-                _ => {
-                    let failure = self.judge(&raw.to_reply());
-                    return Err(Refused { failure, at_auth: challenges == 0 });
-                }
-            }
-        }
-        Err(Failure::protocol_violation(Phase::Auth, "the server asks without end").into())
-    }
-
-    /// The response to a challenge in base64. For tokens a challenge after the first response is the
-    /// error, whose detail we keep; the empty answer to it makes the server say its real refusal.
-    fn answer(&mut self, challenge: &[u8]) -> Option<Zeroizing<String>> {
-        if matches!(self.credentials, Credentials::Token { .. }) {
-            if self.token_status.is_some() {
-                return None;
-            }
-            self.token_status = Some(status_of(challenge));
-            drop(self.step(Some(challenge)));
-            return Some(Zeroizing::default());
-        }
-        self.step(Some(challenge))
-    }
-
-    fn step(&mut self, challenge: Option<&[u8]>) -> Option<Zeroizing<String>> {
-        // Asked once more, rsasl's PLAIN would say the password once more.
-        if self.is_done {
-            return None;
-        }
-        let mut response = Zeroizing::new(Vec::new());
-        let state = self.sasl.step(challenge, &mut *response).ok()?;
-        self.is_done = state.is_finished();
-        state.has_sent_message().then(|| Zeroizing::new(BASE64.encode(&*response)))
-    }
-
-    /// The server's refusal, cleaned of what we sent, since some servers echo it (James does).
-    fn judge(&self, reply: &Reply) -> Failure {
-        let mut failure = classify(Phase::Auth, reply, self.credentials.kind());
-        if let Some(reply) = &mut failure.reply {
-            let mut secrets: Vec<&str> = self.sent.iter().map(|sent| sent.as_str()).collect();
-            secrets.extend(self.credentials.parts().map(|(_, secret)| secret.expose()));
-            reply.redact(&secrets);
-        }
-        if let Some(status) = self.token_status.as_ref().filter(|status| !status.is_empty()) {
-            failure.detail = format!("{}; the server says about the token: status {status}", failure.detail);
-        }
-        failure
+        let could_bind = binding.as_ref().is_some_and(Binding::is_known_everywhere)
+            && !is_offered(Mechanism::ScramSha256Plus);
+        Ok(Self { credentials, candidates, binding, could_bind })
     }
 }
 
-fn start(mechanism: &str, credentials: &Credentials) -> Option<rsasl::prelude::Session> {
-    let (username, secret) = credentials.parts()?;
-    let answers = Answers { username: username.to_owned(), secret: secret.clone() };
-    let config = SASLConfig::builder().with_default_mechanisms().with_callback(answers).ok()?;
-    let name = Mechname::parse(mechanism.as_bytes()).ok()?;
-    SASLClient::new(config).start_suggested(&[name]).ok()
+fn nothing_to_bind_to() -> Failure {
+    Failure::new(
+        Scope::Server,
+        Permanence::UntilChanged,
+        Reason::AuthNotOffered,
+        Phase::Auth,
+        "SCRAM-SHA-256-PLUS binds the login to the TLS connection, and there is none or it gives nothing to bind \
+         to; use TLS 1.3, or another auth.basic.mechanism",
+    )
 }
 
-/// The `status` of an error challenge such as `{"status":"401","schemes":"bearer"}`, if it is a word
-/// or a number; empty otherwise.
-fn status_of(challenge: &[u8]) -> String {
-    if challenge.len() > LONGEST_REPLY_LINE {
-        return String::new();
-    }
-    let status = serde_json::from_slice::<serde_json::Value>(challenge)
-        .ok()
-        .and_then(|json| match json.get("status")? {
-            serde_json::Value::String(word) => Some(word.clone()),
-            serde_json::Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        })
-        .unwrap_or_default();
-    let is_word =
-        status.len() <= 32 && status.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if is_word { status } else { String::new() }
-}
-
-/// What the mechanisms may ask for.
-struct Answers {
-    username: String,
-    secret: Secret,
-}
-
-impl SessionCallback for Answers {
-    fn callback(
-        &self,
-        session: &SessionData,
-        _context: &Context<'_>,
-        request: &mut Request<'_>,
-    ) -> Result<(), SessionError> {
-        // Having taken the error is what makes the mechanism go on to its last, empty response.
-        let _ = request.get_action::<XOAuth2Error>();
-        let _ = request.get_action::<OAuthBearerErrored>();
-        if session.mechanism().mechanism.as_str() == "OAUTHBEARER" {
-            // RFC 5801 section 4: the two characters that separate fields are written as numbers.
-            let name = self.username.replace('=', "=3D").replace(',', "=2C");
-            request.satisfy::<AuthzId>(&name)?;
-        }
-        request
-            .satisfy::<AuthId>(&self.username)?
-            .satisfy::<Password>(self.secret.expose().as_bytes())?
-            .satisfy::<OAuthBearerToken>(self.secret.expose())?;
-        Ok(())
-    }
+fn names(mechanisms: &[Mechanism]) -> String {
+    mechanisms.iter().map(|mechanism| mechanism.as_str()).collect::<Vec<_>>().join(" or ")
 }

@@ -5,7 +5,7 @@
 use super::connection::ServerInfo;
 use super::deadlines::Deadlines;
 use super::protocol::Capabilities;
-use super::sasl::AuthForm;
+use super::sasl::{AuthHint, Mechanism};
 use super::wire::Wire;
 use crate::domain::failure::{Failure, LoginKind, Phase, classify};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct Session {
     pub(super) transactions: u32,
     pub(super) messages: u32,
     info: ServerInfo,
-    auth_form: Option<AuthForm>,
+    auth_hint: Option<AuthHint>,
     opened: Instant,
 }
 
@@ -46,7 +46,7 @@ impl Session {
         info: ServerInfo,
         deadlines: Deadlines,
         login: LoginKind,
-        auth_form: Option<AuthForm>,
+        auth_hint: Option<AuthHint>,
     ) -> Self {
         Self {
             wire,
@@ -57,7 +57,7 @@ impl Session {
             transactions: 0,
             messages: 0,
             info,
-            auth_form,
+            auth_hint,
             opened: Instant::now(),
         }
     }
@@ -67,9 +67,14 @@ impl Session {
         &self.info
     }
 
-    /// The form of AUTH that worked, for [`super::Target::auth_form`] next time; `None` without login.
-    pub const fn auth_form(&self) -> Option<AuthForm> {
-        self.auth_form
+    /// How the login worked, for [`super::Target::auth_hint`] next time; `None` without login.
+    pub const fn auth_hint(&self) -> Option<AuthHint> {
+        self.auth_hint
+    }
+
+    /// The mechanism that logged in; `None` without login.
+    pub fn mechanism(&self) -> Option<Mechanism> {
+        self.auth_hint.map(|hint| hint.mechanism)
     }
 
     /// Whether the server has answered no MAIL on it yet. On one that is not fresh, a failure that

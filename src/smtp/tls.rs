@@ -111,6 +111,8 @@ pub struct TlsInfo {
     pub cipher_suite: String,
     /// The server's own certificate; verified, so its names are not hearsay.
     pub certificate: Option<CertificateInfo>,
+    /// The handshake was shortened by what an earlier session with the same config had agreed upon.
+    pub resumed: bool,
 }
 
 /// The server's certificate.
@@ -137,7 +139,18 @@ impl TlsInfo {
                 .map(|suite| format!("{:?}", suite.suite()))
                 .unwrap_or_default(),
             certificate: connection.peer_certificates().and_then(<[_]>::first).and_then(|der| describe(der)),
+            resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         }
+    }
+
+    /// A resumed session rests on a certificate that was verified earlier, which may have ended since.
+    /// Without this a server would be fine for those sessions that resume and expired for others.
+    pub(super) fn check(&self, now: jiff::Timestamp) -> Result<(), Failure> {
+        let end = self.certificate.as_ref().and_then(|certificate| certificate.not_after);
+        if self.resumed && end.is_some_and(|end| end < now) {
+            return Err(certificate_failure(&CertificateError::Expired, ""));
+        }
+        Ok(())
     }
 }
 
@@ -251,5 +264,30 @@ const fn in_words(error: &rustls::Error) -> &'static str {
         rustls::Error::PeerIncompatible(_) => "the server and we have no cipher or key exchange in common",
         rustls::Error::NoCertificatesPresented => "the server shows no certificate",
         _ => "the server does not keep to the protocol",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resumed_session_ends_with_its_certificate() {
+        let second = jiff::Timestamp::from_second;
+        let info = |resumed| TlsInfo {
+            version: "1.3",
+            cipher_suite: String::new(),
+            certificate: Some(CertificateInfo {
+                subject: String::new(),
+                issuer: String::new(),
+                not_after: second(1000).ok(),
+            }),
+            resumed,
+        };
+        for (resumed, now, is_fine) in [(true, 1000, true), (true, 1001, false), (false, 1001, true)] {
+            let outcome = second(now).map(|now| info(resumed).check(now));
+            let reason = outcome.is_ok_and(|outcome| outcome.is_ok_and(|()| true));
+            assert_eq!(reason, is_fine, "{resumed} {now}");
+        }
     }
 }

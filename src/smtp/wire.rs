@@ -4,16 +4,17 @@
 
 use super::protocol::{LONGEST_REPLY_LINE, RawReply, Scanner, Violation};
 use super::tls;
+use super::transport::Transport;
 use crate::domain::failure::{Failure, Phase};
 use rustls::pki_types::ServerName;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -27,21 +28,25 @@ pub(super) struct Wire {
     pub(super) output: Vec<u8>,
     /// How much of `output` the last [`Wire::send`] handed over, if it failed.
     handed_over: usize,
+    alarm: Alarm,
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Transport),
+    Tls(Box<TlsStream<Transport>>),
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    /// `input` has already been read.
+    pub(super) fn new(transport: Transport, mut input: Vec<u8>) -> Self {
+        input.reserve(2 * LONGEST_REPLY_LINE);
         Self {
-            stream: Stream::Plain(stream),
-            input: Vec::with_capacity(2 * LONGEST_REPLY_LINE),
+            stream: Stream::Plain(transport),
+            input,
             consumed: 0,
             output: Vec::with_capacity(2 * LONGEST_REPLY_LINE),
             handed_over: 0,
+            alarm: Alarm(Box::pin(sleep(Duration::ZERO))),
         }
     }
 
@@ -58,11 +63,12 @@ impl Wire {
                 }
                 Err(violation) => return Err(Failure::protocol_violation(phase, &violation.to_string())),
             }
-            match timeout_at(deadline, self.fill()).await {
-                Ok(Ok(0)) => return Err(Failure::closed(phase)),
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(failure(phase, &error)),
-                Err(_) => return Err(Failure::reply_timeout(phase, limit)),
+            let Self { stream, input, consumed, alarm, .. } = self;
+            match alarm.within(deadline, fill(stream, input, consumed)).await {
+                Some(Ok(0)) => return Err(Failure::closed(phase)),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(failure(phase, &error)),
+                None => return Err(Failure::reply_timeout(phase, limit)),
             }
         };
         let start = self.consumed;
@@ -79,22 +85,23 @@ impl Wire {
         if self.has_early_answer() {
             return Err(Failure::early_answer(phase));
         }
+        let Self { stream, output, handed_over, alarm, .. } = self;
         let write = async {
-            while let Some(rest) = self.output.get(self.handed_over..).filter(|rest| !rest.is_empty()) {
-                match self.stream.write(rest).await? {
+            while let Some(rest) = output.get(*handed_over..).filter(|rest| !rest.is_empty()) {
+                match stream.write(rest).await? {
                     0 => return Err(io::ErrorKind::WriteZero.into()),
-                    written => self.handed_over += written,
+                    written => *handed_over += written,
                 }
             }
-            self.stream.flush().await
+            stream.flush().await
         };
-        match timeout_at(deadline, write).await {
-            Ok(Ok(())) => {
+        match alarm.within(deadline, write).await {
+            Some(Ok(())) => {
                 self.output.clear();
                 Ok(())
             }
-            Ok(Err(error)) => Err(failure(phase, &error)),
-            Err(_) => Err(Failure::reply_timeout(phase, limit)),
+            Some(Err(error)) => Err(failure(phase, &error)),
+            None => Err(Failure::reply_timeout(phase, limit)),
         }
     }
 
@@ -113,10 +120,6 @@ impl Wire {
     /// the answer to whatever is said next.
     pub(super) fn has_early_answer(&self) -> bool {
         self.has_unread() && !self.unread().starts_with(b"421")
-    }
-
-    const fn is_secured(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
     }
 
     /// Whether an idle server has said something or gone: it said goodbye, and a command sent now
@@ -156,7 +159,21 @@ impl Wire {
             Err(_) => return Err(Failure::reply_timeout(Phase::Tls, limit)),
         };
         let info = tls::TlsInfo::of(stream.get_ref().1);
+        info.check(jiff::Timestamp::now())?;
         Ok((Self { stream: Stream::Tls(Box::new(stream)), ..self }, info))
+    }
+
+    /// The TLS connection, if it is one.
+    pub(super) fn tls(&self) -> Option<&rustls::ClientConnection> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => Some(stream.get_ref().1),
+        }
+    }
+
+    /// Whether nobody between the two ends can read or change anything.
+    pub(super) const fn is_secured(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
     }
 
     /// Closes in the orderly way, with TLS' goodbye.
@@ -168,15 +185,43 @@ impl Wire {
     fn unread(&self) -> &[u8] {
         self.input.get(self.consumed..).unwrap_or_default()
     }
+}
 
-    async fn fill(&mut self) -> io::Result<usize> {
-        if self.consumed > 0 {
-            self.input.drain(..self.consumed);
-            self.consumed = 0;
-        }
-        // Also keeps the buffer from growing beyond what a reply may have: the scanner stops first.
-        self.input.reserve(LONGEST_REPLY_LINE);
-        self.stream.read_buf(&mut self.input).await
+async fn fill(stream: &mut Stream, input: &mut Vec<u8>, consumed: &mut usize) -> io::Result<usize> {
+    if *consumed > 0 {
+        input.drain(..*consumed);
+        *consumed = 0;
+    }
+    // Also keeps the buffer from growing beyond what a reply may have: the scanner stops first.
+    input.reserve(LONGEST_REPLY_LINE);
+    stream.read_buf(input).await
+}
+
+/// The timer of all waits on a wire. Replies come thousands of times sooner than their deadlines, and a
+/// timer set and taken back for each would cost more than reading it, so one that goes off too early
+/// is left as it is, and set anew when it does.
+struct Alarm(Pin<Box<Sleep>>);
+
+impl Alarm {
+    /// Waits for `work`, but only until `deadline`; then `None`.
+    async fn within<T>(&mut self, deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(Some(done));
+            }
+            if self.0.deadline() > deadline {
+                self.0.as_mut().reset(deadline);
+            }
+            while self.0.as_mut().poll(context).is_ready() {
+                if Instant::now() >= deadline {
+                    return Poll::Ready(None);
+                }
+                self.0.as_mut().reset(deadline);
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 
@@ -224,6 +269,27 @@ impl AsyncWrite for Stream {
         match &mut *self {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_wait_has_its_own_deadline_whatever_the_one_before_it_had() {
+        let mut alarm = Alarm(Box::pin(sleep(Duration::ZERO)));
+        for (before, limit) in [(60, 600), (600, 1), (1, 60), (60, 60), (600, 5)] {
+            let [before, limit] = [before, limit].map(Duration::from_secs);
+            // Over long before its deadline, for which the alarm stays set.
+            let short = sleep(Duration::from_millis(1));
+            assert_eq!(alarm.within(Instant::now() + before, short).await, Some(()));
+            let start = Instant::now();
+            assert_eq!(alarm.within(start + limit, pending::<()>()).await, None);
+            let late = start.elapsed().saturating_sub(limit);
+            assert!(start.elapsed() >= limit && late < Duration::from_millis(10), "{:?}", start.elapsed());
         }
     }
 }

@@ -222,8 +222,8 @@ pub struct OAuth2Auth {
     /// for anew for each exchange: no credential is stored anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub federated_token: Option<FederatedToken>,
-    /// The refresh token, for the grant `RefreshToken`. If the provider replaces it, the new one is kept in memory
-    /// and the condition `RefreshTokenRotated` asks to store it.
+    /// The refresh token, for the grant `RefreshToken`. If the provider replaces it, the new one is used as
+    /// long as the operator runs, and the condition `RefreshTokenRotated` warns that the stored one may be worth nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token_secret_ref: Option<SecretKeyRef>,
     /// The key of a service account as a JSON file of Google's form (`client_email`, `private_key`), for the grant

@@ -328,6 +328,10 @@ fn a_service_account_must_permit_its_use() {
     let with = |account| Fetched { service_account: account, ..Fetched::default() };
     let (reason, _) = refusal(&server, &with(None));
     assert_eq!(reason, Reason::ServiceAccountNotFound);
+    assert!(
+        resolve(&server, &with(Some(stored(&[], &[]))), Binding::WhenAnnotated).is_err(),
+        "whatever holds for Secrets"
+    );
     let (reason, message) = refusal(&server, &with(Some(stored(&[], &[]))));
     assert_eq!(reason, Reason::SecretNotBound);
     let command = "kubectl annotate --overwrite serviceaccount mailer -n ns mail-operator.dev/allowed-hosts='login.microsoftonline.com'";

@@ -121,6 +121,11 @@ impl Case<'_> {
                  which recipients or From addresses keep failing",
                 4 * HOUR,
             ),
+            (454, _) if self.says("throttling failure") && !self.quota() => throttled(
+                Reason::Throttled,
+                "messages come faster than the service permits; lower limits.messagesPerMinute",
+                MINUTE / 2,
+            ),
             _ if self.quota() => throttled(
                 Reason::QuotaExceeded,
                 "the mailbox has used up its sending quota (often 24 hours' worth); wait, or raise the quota",
@@ -136,12 +141,15 @@ impl Case<'_> {
             self.says("submissionquota") || self.says("submission quota") || self.says("sending quota");
         match self.enhanced() {
             (5, 2, 0) => of_sender,
-            (5, 1, 90) => true,
-            (5, 2, 2) => {
-                of_sender || self.phase != Phase::RcptTo && self.says("quota") && self.says("sender")
-            }
-            (5, 4, 5) => self.says("quota"),
-            _ => false,
+            // Exchange Online: recipients of the mailbox; external recipients of the tenant.
+            (5, 1, 90) | (5, 7, 232 | 233) => true,
+            // After RCPT the full mailbox is the sender's own, which a copy is kept in.
+            (5, 2, 2) => of_sender || self.phase != Phase::RcptTo && self.says("quota"),
+            // Google: "Daily user sending limit exceeded", "Daily SMTP relay limit exceeded for customer".
+            (5, 4, 5) => self.says("quota") || self.says("limit exceeded"),
+            (5, 7, 1) => self.says("relay limit exceeded"),
+            // Amazon SES: "Throttling failure: Daily message quota exceeded."
+            _ => self.reply.code == 454 && self.says("message quota exceeded"),
         }
     }
 

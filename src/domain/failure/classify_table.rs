@@ -67,6 +67,13 @@ fn every_row() {
         (FinalDot, "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed", OAuth2, Server, Temporary, Reason::QuotaExceeded, hours),
         (RcptTo, "550 5.1.90 Your message can't be sent because you've reached your daily limit", OAuth2, Server, Temporary, Reason::QuotaExceeded, hours),
         (FinalDot, "554 5.2.2 mailbox of sender is over its quota", OAuth2, Server, Temporary, Reason::QuotaExceeded, hours),
+        (FinalDot, "554 5.2.2 mailbox full; STOREDRV.Submission.Exception:QuotaExceededException.MapiExceptionQuotaExceeded", OAuth2, Server, Temporary, Reason::QuotaExceeded, hours),
+        (FinalDot, "550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit for sending email to external recipients", OAuth2, Server, Temporary, Reason::QuotaExceeded, hours),
+        (MailFrom, "550 5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits go to", Password, Server, Temporary, Reason::QuotaExceeded, hours),
+        (FinalDot, "550 5.4.5 Daily SMTP relay limit exceeded for user.", Password, Server, Temporary, Reason::QuotaExceeded, hours),
+        (RcptTo, "550 5.7.1 Daily SMTP relay limit exceeded for customer.", LoginKind::None, Server, Temporary, Reason::QuotaExceeded, hours),
+        (FinalDot, "454 Throttling failure: Daily message quota exceeded.", Password, Server, Temporary, Reason::QuotaExceeded, hours),
+        (FinalDot, "454 Throttling failure: Maximum sending rate exceeded.", Password, Server, Temporary, Reason::Throttled, Some(Duration::from_secs(30))),
         (RcptTo, "552 5.2.2 <a@b> Quota exceeded (mailbox for user is full)", Password, Recipient, Permanent, Reason::RecipientRefused, None),
         // Recipients.
         (RcptTo, "450 4.7.1 <a@b>: Recipient address rejected: Greylisted", NoLogin, Recipient, Temporary, Reason::Greylisted, minutes(5)),

@@ -56,12 +56,12 @@ impl Reply {
     /// several codes in front the last counts, and where that is `x.0.0` or absent, the first one of
     /// the same class further on. A telling code in front is never overruled by the text behind it,
     /// which may quote what a stranger wrote.
-    pub fn new<'a>(code: u16, lines: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn new(code: u16, lines: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let class = u8::try_from(code / 100).unwrap_or_default();
         let mut enhanced = None;
         let mut text = String::new();
         for line in lines {
-            let mut rest = line.trim();
+            let mut rest = line.as_ref().trim();
             while let Some((found, behind)) = leading_code(rest).filter(|(found, _)| found.0 == class) {
                 enhanced = match enhanced {
                     Some(before) if !text.is_empty() && !EnhancedCode::is_generic(before) => Some(before),

@@ -22,6 +22,10 @@ async fn every_mechanism_in_both_forms() {
     for (mechanism, credentials) in [
         ("PLAIN", password(false)),
         ("LOGIN", password(false)),
+        ("SCRAM-SHA-256", password(false)),
+        ("SCRAM-SHA-256-PLUS", password(false)),
+        ("SCRAM-SHA-256", pinned(PasswordMechanism::ScramSha256)),
+        ("SCRAM-SHA-256-PLUS", pinned(PasswordMechanism::ScramSha256Plus)),
         ("PLAIN", pinned(PasswordMechanism::Plain)),
         ("LOGIN", pinned(PasswordMechanism::Login)),
         ("XOAUTH2", token("canary-password", TokenMechanism::XOAuth2)),
@@ -43,7 +47,7 @@ async fn every_mechanism_in_both_forms() {
             assert_eq!(server.ledger()[0].user.as_deref(), Some("joe@corp.test"));
             // What worked is used at once the next time.
             let before = server.count(Step::Auth);
-            target.auth_form = session.auth_form();
+            target.auth_hint = session.auth_hint();
             open(&target, Some(&credentials)).await.unwrap();
             let commands = server.commands();
             let auth = commands.iter().filter(|line| line.starts_with("AUTH")).count();
@@ -72,7 +76,7 @@ async fn a_long_token_follows_the_command() {
         let auth = commands.iter().find(|line| line.starts_with("AUTH")).unwrap();
         assert!(auth.len() + 2 <= 512, "{length}");
         let form = if length <= 280 { AuthForm::InitialResponse } else { AuthForm::Challenge };
-        assert_eq!(session.auth_form(), Some(form), "{length}");
+        assert_eq!(session.auth_hint().map(|hint| hint.form), Some(form), "{length}");
     }
 }
 

@@ -2,7 +2,13 @@
 //! of everything that can go wrong.
 
 mod attacks;
+mod cancelled;
+mod each_mode;
+mod external;
 mod login;
+mod proxies;
+mod resumption;
+mod scram;
 mod sending;
 mod smuggling;
 mod stages;
@@ -61,7 +67,7 @@ fn plain(address: SocketAddr) -> Target {
         proxy: None,
         egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
         deadlines: Deadlines::all(Duration::from_secs(20)),
-        auth_form: None,
+        auth_hint: None,
     }
 }
 
@@ -84,8 +90,8 @@ fn token(token: &str, mechanism: TokenMechanism) -> Credentials {
 
 /// All stages in a row.
 async fn open(target: &Target, credentials: Option<&Credentials>) -> Result<Session, Failure> {
-    let addresses = resolve(target).await?;
-    connect(target, &addresses).await?.secure().await?.authenticate(credentials).await
+    let resolved = resolve(target).await?;
+    connect(target, &resolved.addresses).await?.secure().await?.authenticate(credentials).await
 }
 
 fn to<'a>(recipients: &[&'a str]) -> Envelope<'a> {

@@ -49,7 +49,7 @@ async fn stages_show_what_can_be_trusted() {
     let pki = Pki::new();
     let server = ScriptedSmtp::builder().starttls(pki.server()).login("joe", "x").start().await;
     let target = pki.target(&server, TlsMode::StartTls);
-    let connected = connect(&target, &resolve(&target).await.unwrap()).await.unwrap();
+    let connected = connect(&target, &resolve(&target).await.unwrap().addresses).await.unwrap();
     assert!(connected.info().extensions.is_empty() && connected.info().auth_mechanisms.is_empty());
     let secured = connected.secure().await.unwrap();
     assert_eq!(secured.info().auth_mechanisms, ["PLAIN", "LOGIN"]);
@@ -149,12 +149,51 @@ async fn tls_on_the_wrong_port_is_named_in_both_directions() {
     assert_eq!(failure(&pki.target(&speaks_plain, TlsMode::Implicit)).await.reason, Reason::NotTLS);
 
     let speaks_tls = ScriptedSmtp::builder().implicit_tls(pki.server()).start().await;
-    for mode in [TlsMode::StartTls, TlsMode::Disabled] {
-        let mut target = pki.target(&speaks_tls, mode);
-        target.deadlines.command = Duration::from_millis(50);
-        let failure = failure(&target).await;
-        assert_eq!((failure.reason, failure.phase), (Reason::TLSOnConnect, Phase::Greeting));
+    // One whose certificate we would not take speaks TLS nevertheless.
+    let stranger = CertificateAuthority::new("Another CA").unwrap().server("other.test", &[]).unwrap();
+    let unknown = ScriptedSmtp::builder().implicit_tls(stranger.server_config().unwrap()).start().await;
+    for server in [&speaks_tls, &unknown] {
+        for mode in [TlsMode::StartTls, TlsMode::Disabled] {
+            // Found out long before the deadline, and also if the deadline is very short.
+            for (deadline, patience) in [(6_000, 5_000), (50, 20_000)] {
+                let mut target = pki.target(server, mode);
+                target.deadlines.command = Duration::from_millis(deadline);
+                let looking = tokio::time::timeout(Duration::from_millis(patience), failure(&target));
+                let failure = looking.await.unwrap();
+                assert_eq!((failure.reason, failure.phase), (Reason::TLSOnConnect, Phase::Greeting));
+            }
+        }
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_merely_slow_is_not_spoken_to_before_its_greeting() {
+    let pki = Pki::new();
+    for mode in [TlsMode::Disabled, TlsMode::StartTls] {
+        let server = ScriptedSmtp::builder().starttls(pki.server()).hold(Step::Greeting).start().await;
+        let mut target = pki.target(&server, mode);
+        target.deadlines.command = Duration::from_secs(3);
+        target.deadlines.tls = Duration::from_millis(300);
+        let look_and_greet = async {
+            // The second connection is the look whether it speaks TLS.
+            server.reached_times(Step::Greeting, 2).await;
+            server.release(Step::Greeting);
+        };
+        let (session, ()) = tokio::join!(open(&target, None), look_and_greet);
+        let mut session = session.unwrap();
+        send_one(&mut session, "jane@example.org").await;
+        assert_eq!(server.ledger()[0].connection, 0);
+        // What the other connection said was no SMTP, and it is gone.
+        drop(session);
+        server.idle().await;
+        assert_eq!(server.connections(), 2);
+    }
+    // One that never greets is told from one that speaks TLS.
+    let silent = ScriptedSmtp::builder().fault(Step::Greeting, Fault::Stall).start().await;
+    let mut target = plain(silent.address());
+    target.deadlines = Deadlines::all(Duration::from_millis(200));
+    assert_eq!(failure(&target).await.reason, Reason::ReplyTimeout);
+    silent.idle().await;
 }
 
 #[tokio::test]
@@ -190,7 +229,7 @@ async fn names_and_ports_that_lead_nowhere() {
     assert!(unknown.detail.contains("mail..test"));
     // And this one is in every hosts file.
     let local = Target { host: "localhost".into(), ..target };
-    assert!(resolve(&local).await.unwrap().contains(&server.address()));
+    assert!(resolve(&local).await.unwrap().addresses.contains(&server.address()));
 }
 
 #[tokio::test]

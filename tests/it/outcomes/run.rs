@@ -10,8 +10,8 @@ use mail_operator::domain::failure::{Failure, Permanence, Scope};
 use mail_operator::domain::secret::Secret;
 use mail_operator::smtp::tls::{MinVersion, bundled_roots, client_config};
 use mail_operator::smtp::{
-    self, Answer, AuthForm, Credentials, DataOutcome, Deadlines, Envelope, PasswordMechanism, Session,
-    Target, TokenMechanism,
+    self, Answer, AuthForm, AuthHint, Credentials, DataOutcome, Deadlines, Envelope, Mechanism,
+    PasswordMechanism, Session, Target, TokenMechanism,
 };
 use mail_operator_testbed::certificates::{CertificateAuthority, ServerCertificate};
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
@@ -24,6 +24,10 @@ const PASSWORD: &str = "canary-password";
 const JANE: &str = "jane@example.org";
 const PAUL: &str = "paul@example.org";
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\nHello\r\n";
+
+/// A server that is known to take PLAIN only in answer to a challenge.
+const PLAIN_ALONE: AuthHint =
+    AuthHint { mechanism: Mechanism::Plain, form: AuthForm::Challenge, is_second_choice: false };
 
 /// What all cells share: it is dear to make.
 pub struct World {
@@ -241,8 +245,8 @@ impl Attempt<'_> {
             proxy: None,
             egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
             deadlines,
-            auth_form: matches!(self.cell.place, Place::AuthPlainAlone | Place::PlainResponse)
-                .then_some(AuthForm::Challenge),
+            auth_hint: matches!(self.cell.place, Place::AuthPlainAlone | Place::PlainResponse)
+                .then_some(PLAIN_ALONE),
         }
     }
 
@@ -260,7 +264,7 @@ impl Attempt<'_> {
                 allow_plaintext: self.cell.mode == Mode::Disabled,
             },
         };
-        let addresses = smtp::resolve(target).await?;
+        let addresses = smtp::resolve(target).await?.addresses;
         smtp::connect(target, &addresses).await?.secure().await?.authenticate(Some(&credentials)).await
     }
 }

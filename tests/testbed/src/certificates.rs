@@ -79,6 +79,13 @@ impl ServerCertificate {
         Ok((certificate, scratch.write(&format!("{name}.key"), &self.key_pem)?))
     }
 
+    /// The hash of the certificate as it travels.
+    pub fn sha256(&self) -> Result<Vec<u8>> {
+        let der = CertificateDer::from_pem_slice(self.certificate_pem.as_bytes())
+            .map_err(|error| Error::Unexpected(format!("reading back our own certificate: {error}")))?;
+        Ok(ring::digest::digest(&ring::digest::SHA256, &der).as_ref().to_vec())
+    }
+
     /// A server's TLS settings: this certificate, TLS 1.2 and 1.3, ring.
     pub fn server_config(&self) -> Result<Arc<rustls::ServerConfig>> {
         self.config(rustls::ALL_VERSIONS, None)

@@ -1,5 +1,5 @@
 //! Dovecot's submission server: a login by password or by token, over STARTTLS or TLS from the first byte; what it
-//! accepts it hands on to a sink.
+//! accepts it hands on to a sink. Other mail servers can let it judge their logins.
 //!
 //! Needs Debian's dovecot-core and dovecot-submissiond 2.3. Started by root it uses the package's own users, as it would in
 //! production; otherwise everything runs as whoever started it.
@@ -8,24 +8,32 @@ use crate::{
     certificates::ServerCertificate,
     error::{Error, Result},
     oidc::TokenTrust,
-    ports::free_port,
+    ports::{free_port, greets},
     process::Process,
     scratch::Scratch,
 };
-use std::{fmt::Write, fs, net::SocketAddr, path::Path, process::Command, time::Duration};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use std::{
+    fmt::Write,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 /// It is there within a second on an idle machine.
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// Not in every user's `PATH`.
 const PROGRAM: &str = "/usr/sbin/dovecot";
+/// In the scratch folder. Short: a socket's path has 107 bytes at most.
+const AUTH_SOCKET: &str = "run/other-servers";
 
 /// How Dovecot behaves.
 #[derive(Debug, Clone)]
 pub struct DovecotOptions {
     /// Its certificate.
     pub certificate: ServerCertificate,
-    /// Users with their passwords, for PLAIN and LOGIN.
+    /// Users with their passwords, for PLAIN, LOGIN and SCRAM-SHA-256.
     pub users: Vec<(String, String)>,
     /// Whose tokens it takes, for XOAUTH2 and OAUTHBEARER; none: these mechanisms are not offered.
     pub tokens: Option<TokenTrust>,
@@ -38,7 +46,7 @@ pub struct Dovecot {
     process: Process,
     starttls_port: u16,
     implicit_port: u16,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Dovecot {
@@ -57,7 +65,7 @@ impl Dovecot {
         command.args(["-F", "-c"]).arg(configuration);
         let process = Process::start("dovecot", &command, &scratch.join("dovecot.log"))?;
         process.until_ready(START_LIMIT, async || greets(starttls_port).await).await?;
-        Ok(Self { process, starttls_port, implicit_port, _scratch: scratch })
+        Ok(Self { process, starttls_port, implicit_port, scratch })
     }
 
     /// The port where a session begins without TLS, which STARTTLS then demands.
@@ -68,6 +76,11 @@ impl Dovecot {
     /// The port where TLS begins with the first byte.
     pub fn implicit_port(&self) -> u16 {
         self.implicit_port
+    }
+
+    /// Where other mail servers can ask it about logins.
+    pub fn auth_socket(&self) -> PathBuf {
+        self.scratch.join(AUTH_SOCKET)
     }
 
     /// What it logged.
@@ -107,13 +120,7 @@ impl Account {
             return Ok(());
         }
         scratch.open_to_all()?;
-        let owner = format!("{}:{}", self.user, self.group);
-        let status = Command::new("chown").args(["-R", &owner]).arg(scratch.path()).status();
-        let status = status.map_err(Error::io("running chown"))?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(Error::Command { command: format!("chown {owner}"), status, stderr: "no such user?".to_owned() })
+        scratch.give(scratch.path(), &format!("{}:{}", self.user, self.group))
     }
 }
 
@@ -124,7 +131,7 @@ fn write_files(
     account: &Account,
     starttls_port: u16,
     implicit_port: u16,
-) -> Result<std::path::PathBuf> {
+) -> Result<PathBuf> {
     let base = scratch.path().display();
     options.certificate.write(scratch, "tls")?;
     fs::create_dir(scratch.join("home")).map_err(Error::io("making Dovecot's home folder"))?;
@@ -135,13 +142,13 @@ fn write_files(
     });
     scratch.write("users", users)?;
     let (mechanisms, token_passdb) = match &options.tokens {
-        None => ("plain login", String::new()),
+        None => ("plain login scram-sha-256", String::new()),
         Some(trust) => {
             let path = write_token_settings(scratch, trust)?;
             let passdb = format!(
                 "passdb {{\n  driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  args = {path}\n}}"
             );
-            ("plain login xoauth2 oauthbearer", passdb)
+            ("plain login scram-sha-256 xoauth2 oauthbearer", passdb)
         }
     };
     let (user, group, login_user) = (&account.user, &account.group, &account.login_user);
@@ -167,7 +174,7 @@ auth_mechanisms = {mechanisms}
 {token_passdb}
 passdb {{
   driver = passwd-file
-  mechanisms = plain login
+  mechanisms = plain login scram-sha-256
   args = scheme=PLAIN username_format=%u {base}/users
 }}
 userdb {{
@@ -184,6 +191,11 @@ service submission-login {{
   inet_listener submissions {{
     port = {implicit_port}
     ssl = yes
+  }}
+}}
+service auth {{
+  unix_listener other-servers {{
+    mode = 0666
   }}
 }}
 service anvil {{
@@ -214,18 +226,6 @@ issuers = {}
         trust.issuer
     );
     Ok(scratch.write("oauth2.conf.ext", text)?.display().to_string())
-}
-
-/// Whether a server begins with SMTP's 220.
-async fn greets(port: u16) -> bool {
-    let greeting = async {
-        let mut start = [0; 3];
-        TcpStream::connect(("127.0.0.1", port)).await?.read_exact(&mut start).await?;
-        Ok::<_, std::io::Error>(start)
-    };
-    tokio::time::timeout(Duration::from_secs(5), greeting)
-        .await
-        .is_ok_and(|start| start.is_ok_and(|s| &s == b"220"))
 }
 
 /// What id(1) says.

@@ -9,6 +9,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -61,6 +62,17 @@ impl Scratch {
     pub(crate) fn open_to_all(&self) -> Result<()> {
         fs::set_permissions(&self.path, fs::Permissions::from_mode(0o755))
             .map_err(Error::io(format!("opening {}", self.path.display())))
+    }
+
+    /// Gives `path`, which is this folder or something inside, to another user: `USER` or `USER:GROUP`.
+    pub(crate) fn give(&self, path: &Path, owner: &str) -> Result<()> {
+        let status = Command::new("chown").args(["-R", owner]).arg(path).status();
+        let status = status.map_err(Error::io("running chown"))?;
+        if status.success() {
+            return Ok(());
+        }
+        let command = format!("chown {owner} {}", self.path.display());
+        Err(Error::Command { command, status, stderr: "no such user?".to_owned() })
     }
 }
 

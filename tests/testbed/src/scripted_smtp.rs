@@ -21,6 +21,7 @@
 
 mod dialogue;
 
+use crate::certificates::ServerCertificate;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -141,6 +142,9 @@ pub struct Builder {
     mechanisms: String,
     passwords: HashMap<String, String>,
     challenge_form_only: bool,
+    scram_rounds: u32,
+    has_scram_secrets: bool,
+    end_point: Option<Vec<u8>>,
     faults: HashMap<Step, Vec<(Option<usize>, Fault)>>,
     recipients: Box<Recipients>,
     held: HashMap<Step, usize>,
@@ -167,6 +171,7 @@ struct Shared {
 struct Progress {
     connections: usize,
     open: usize,
+    resumed: usize,
     reached: HashMap<Step, usize>,
     /// From which time on.
     held: HashMap<Step, usize>,
@@ -192,6 +197,9 @@ impl ScriptedSmtp {
             mechanisms: String::new(),
             passwords: HashMap::new(),
             challenge_form_only: false,
+            scram_rounds: 4096,
+            has_scram_secrets: true,
+            end_point: None,
             faults: HashMap::new(),
             recipients: Box::new(|_| None),
             held: HashMap::new(),
@@ -207,6 +215,13 @@ impl ScriptedSmtp {
     /// Everything it has taken, in order.
     pub fn ledger(&self) -> Vec<Received> {
         lock(&self.shared.ledger).clone()
+    }
+
+    /// What it has taken for `recipient`, in order.
+    pub fn received_for(&self, recipient: &str) -> Vec<Received> {
+        let ledger = lock(&self.shared.ledger);
+        let for_it = ledger.iter().filter(|taken| taken.recipients.iter().any(|to| to == recipient));
+        for_it.cloned().collect()
     }
 
     /// How often `recipient` was given a message.
@@ -238,6 +253,11 @@ impl ScriptedSmtp {
     /// How many connections there have been.
     pub fn connections(&self) -> usize {
         self.shared.progress.borrow().connections
+    }
+
+    /// How many TLS handshakes resumed an earlier session.
+    pub fn resumptions(&self) -> usize {
+        self.shared.progress.borrow().resumed
     }
 
     /// How often `step` has been reached.
@@ -316,8 +336,8 @@ impl Builder {
         self.login_with("PLAIN LOGIN", user, password)
     }
 
-    /// The same with other mechanisms: of PLAIN, LOGIN, XOAUTH2, OAUTHBEARER. For the latter two the
-    /// password is the token.
+    /// The same with other mechanisms: of PLAIN, LOGIN, SCRAM-SHA-256, SCRAM-SHA-256-PLUS, XOAUTH2,
+    /// OAUTHBEARER, and EXTERNAL, which wants a client certificate. For tokens the password is the token.
     #[must_use]
     pub fn login_with(mut self, mechanisms: &str, user: &str, password: &str) -> Self {
         mechanisms.clone_into(&mut self.mechanisms);
@@ -329,6 +349,24 @@ impl Builder {
     #[must_use]
     pub fn challenge_form_only(self) -> Self {
         Self { challenge_form_only: true, ..self }
+    }
+
+    /// The rounds of key derivation that SCRAM asks for; 4096 else.
+    #[must_use]
+    pub fn scram_rounds(self, scram_rounds: u32) -> Self {
+        Self { scram_rounds, ..self }
+    }
+
+    /// Offers SCRAM, as far as it does, without having any user's secret for it.
+    #[must_use]
+    pub fn without_scram_secrets(self) -> Self {
+        Self { has_scram_secrets: false, ..self }
+    }
+
+    /// Also binds SCRAM-SHA-256-PLUS to its certificate (tls-server-end-point), which is this one.
+    #[must_use]
+    pub fn end_point(self, certificate: &ServerCertificate) -> Self {
+        Self { end_point: certificate.sha256().ok(), ..self }
     }
 
     /// Announces these EHLO lines instead of the usual ones; STARTTLS and AUTH are added.
@@ -461,6 +499,6 @@ impl Shared {
 }
 
 /// A test that panicked while it looked at the ledger must not hide what another finds there.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

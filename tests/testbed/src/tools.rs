@@ -185,7 +185,7 @@ fn version_in<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
 }
 
 /// Runs a command to its successful end; `remedy` says how to get it when it is not installed.
-async fn run(program: &str, command: &Command, log: &Path, remedy: &str) -> Result<()> {
+pub(crate) async fn run(program: &str, command: &Command, log: &Path, remedy: &str) -> Result<()> {
     if !is_installed(program) {
         return Err(Error::Missing { program: program.to_owned(), remedy: remedy.to_owned() });
     }

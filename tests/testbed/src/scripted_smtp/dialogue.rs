@@ -1,8 +1,8 @@
 //! The server's side of one SMTP session, as the script says.
 
+mod auth;
+
 use super::{Fault, Gate, Received, Shared, Step, Tls, lock};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -99,6 +99,9 @@ impl Dialogue<'_> {
         }
         let Stream::Plain(stream) = self.stream else { return Err(Closed) };
         let stream = TlsAcceptor::from(config).accept(stream).await?;
+        if stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
+            self.shared.progress.send_modify(|progress| progress.resumed += 1);
+        }
         Ok(Self { stream: Stream::Tls(Box::new(stream)), input: Vec::new(), ..self })
     }
 
@@ -124,72 +127,6 @@ impl Dialogue<'_> {
         let step = if is_second { Step::EhloAfterTls } else { Step::Ehlo };
         self.answer(step, &reply.join("\r\n")).await?;
         Ok(())
-    }
-
-    async fn auth(&mut self, line: &str) -> Result<(), Closed> {
-        let (mechanism, initial) = line.split_once(' ').unwrap_or((line, ""));
-        let mechanism = mechanism.to_ascii_uppercase();
-        if !self.shared.script.mechanisms.split(' ').any(|offered| offered == mechanism) {
-            return self.write(b"504 5.5.4 Unrecognized authentication type\r\n").await;
-        }
-        if !initial.is_empty() && self.shared.script.challenge_form_only {
-            return self.write(b"501 5.5.4 No initial response here\r\n").await;
-        }
-        let mut step = Step::Auth;
-        let mut responses = Vec::new();
-        if !initial.is_empty() {
-            responses.push(initial.to_owned());
-        }
-        let prompts: &[&str] = if mechanism == "LOGIN" { &["VXNlcm5hbWU6", "UGFzc3dvcmQ6"] } else { &[""] };
-        for prompt in prompts.iter().skip(responses.len()) {
-            if self.answer(step, &format!("334 {prompt}")).await? != 334 {
-                return Ok(());
-            }
-            step = Step::AuthResponse;
-            responses.push(self.read_line().await?);
-        }
-        let user = self.who(&mechanism, &responses);
-        let is_token = matches!(mechanism.as_str(), "XOAUTH2" | "OAUTHBEARER");
-        if user.is_none() && is_token {
-            let error = BASE64.encode(r#"{"status":"401","schemes":"bearer","scope":"https://mail.test/"}"#);
-            if self.answer(step, &format!("334 {error}")).await? != 334 {
-                return Ok(());
-            }
-            step = Step::AuthResponse;
-            self.read_line().await?;
-        }
-        let verdict =
-            if user.is_some() { "235 2.7.0 Welcome" } else { "535 5.7.8 Authentication credentials invalid" };
-        if self.answer(step, verdict).await? == 235 {
-            self.user = user.or_else(|| Some("anybody".to_owned()));
-        }
-        Ok(())
-    }
-
-    /// The user whose password or token the responses hold.
-    fn who(&self, mechanism: &str, responses: &[String]) -> Option<String> {
-        let decoded: Vec<String> = responses
-            .iter()
-            .map(|response| String::from_utf8(BASE64.decode(response).ok()?).ok())
-            .collect::<Option<_>>()?;
-        let (user, password) = match (mechanism, decoded.as_slice()) {
-            ("PLAIN", [all]) => {
-                let mut parts = all.splitn(3, '\0').skip(1);
-                (parts.next()?.to_owned(), parts.next()?.to_owned())
-            }
-            ("LOGIN", [user, password]) => (user.clone(), password.clone()),
-            ("XOAUTH2", [all]) => {
-                let (user, token) = all.strip_prefix("user=")?.split_once("\u{1}auth=Bearer ")?;
-                (user.to_owned(), token.strip_suffix("\u{1}\u{1}")?.to_owned())
-            }
-            ("OAUTHBEARER", [all]) => {
-                let (header, token) = all.split_once("\u{1}auth=Bearer ")?;
-                let user = header.strip_prefix("n,a=")?.strip_suffix(',')?;
-                (user.to_owned(), token.strip_suffix("\u{1}\u{1}")?.to_owned())
-            }
-            _ => return None,
-        };
-        (self.shared.script.passwords.get(&user) == Some(&password)).then_some(user)
     }
 
     async fn mail(&mut self, rest: &str) -> Result<(), Closed> {

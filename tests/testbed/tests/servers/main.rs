@@ -4,5 +4,7 @@
 
 mod control_plane;
 mod dovecot;
+mod exim;
 mod mailpit;
+mod postfix;
 mod smtplib;
