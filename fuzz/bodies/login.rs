@@ -79,8 +79,7 @@ async fn attempt(target: &Target, credentials: &Credentials) -> Result<(), Failu
 async fn serve(stream: TcpStream, answers: &[u8]) -> Vec<u8> {
     let mut heard = Vec::new();
     let Ok(mut stream) = WORLD.server.accept(stream).await else { return heard };
-    let offer = b"250-mail.test\r\n250-AUTH PLAIN LOGIN XOAUTH2 OAUTHBEARER EXTERNAL\r\n\
-                  250 AUTH SCRAM-SHA-256 SCRAM-SHA-256-PLUS\r\n";
+    let offer = b"250-mail.test\r\n250 AUTH PLAIN LOGIN XOAUTH2 OAUTHBEARER SCRAM-SHA-256 SCRAM-SHA-256-PLUS EXTERNAL\r\n";
     let proper = [b"220 mail.test\r\n".as_slice(), offer];
     // Behind half an answer no line comes, and both would wait.
     let mut is_line_due = false;
@@ -129,17 +128,16 @@ fn credentials(choice: u8) -> Credentials {
         token: Secret::new(SECRET),
         mechanism,
     };
-    match (choice, choice % 5) {
-        (250, _) => password(Some(PasswordMechanism::ScramSha256)),
-        (251, _) => password(Some(PasswordMechanism::ScramSha256Plus)),
-        (252, _) => Credentials::Certificate { username: None },
-        (253, _) => Credentials::Certificate { username: Some("joe@corp.test".to_owned()) },
-        (254, _) => token(None),
-        (_, 0) => password(None),
-        (_, 1) => password(Some(PasswordMechanism::Plain)),
-        (_, 2) => password(Some(PasswordMechanism::Login)),
-        (_, 3) => token(Some(TokenMechanism::XOAuth2)),
-        _ => token(Some(TokenMechanism::OAuthBearer)),
+    match choice % 9 {
+        0 => password(None),
+        1 => password(Some(PasswordMechanism::Plain)),
+        2 => password(Some(PasswordMechanism::Login)),
+        3 => token(Some(TokenMechanism::XOAuth2)),
+        4 => token(Some(TokenMechanism::OAuthBearer)),
+        5 => token(None),
+        6 => password(Some(PasswordMechanism::ScramSha256)),
+        7 => password(Some(PasswordMechanism::ScramSha256Plus)),
+        _ => Credentials::Certificate { username: Some("joe@corp.test".to_owned()) },
     }
 }
 

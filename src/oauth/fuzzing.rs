@@ -5,7 +5,7 @@
 use super::exchange::{Token, believe};
 use super::failure::{self, TokenFailure};
 use super::http::{Answer, Body, HttpError};
-use super::request::{ClientAuthentication, Grant, Proof, SecretVersion, TokenRequest};
+use super::request::{ClientAuthentication, Grant, Proof, TokenRequest};
 use crate::domain::secret::Secret;
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ pub fn judge(status: u16, body: &[u8], now: Timestamp) -> Option<Result<Token, T
             secret: Secret::new("canary-client-secret"),
             placement: ClientAuthentication::RequestBody,
         },
-        versions: vec![SecretVersion::default()],
+        versions: Vec::new(),
         scopes: Vec::new(),
         parameters: std::collections::BTreeMap::default(),
         ca_pem: None,

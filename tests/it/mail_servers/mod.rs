@@ -62,13 +62,13 @@ fn target(server: &MailServer, tls: TlsMode) -> Target {
         proxy: None,
         egress: Arc::new(egress::Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: Vec::new() }),
         deadlines: Deadlines::all(Duration::from_secs(20)),
-        auth_form: None,
+        auth_hint: None,
     }
 }
 
 /// Logs in.
 async fn log_in(target: &Target, credentials: Option<&Credentials>) -> Result<Session, Failure> {
-    let addresses = smtp::resolve(target).await?;
+    let addresses = smtp::resolve(target).await?.addresses;
     smtp::connect(target, &addresses).await?.secure().await?.authenticate(credentials).await
 }
 
