@@ -43,7 +43,7 @@ fn judge(reply: &Reply) {
     let mut other = reply.clone();
     other.text = "canary".to_owned();
     for phase in Phase::ALL {
-        for login in [LoginKind::None, LoginKind::Password, LoginKind::OAuth2] {
+        for login in [LoginKind::None, LoginKind::Password, LoginKind::OAuth2, LoginKind::Certificate] {
             let failure = classify(phase, reply, login);
             assert_eq!(failure.phase, phase);
             assert!(failure.detail.chars().count() < 1_000 && is_one_line(&failure.detail), "{failure}");

@@ -93,8 +93,8 @@ impl Delivery {
         }
         let session = step(found, Authenticated, authenticated)?;
         self.servers.note(&server.key, |state| state.auth_hint = session.auth_hint());
-        if let (Some(facts), Some(mechanism)) = (&mut found.server, session.mechanism()) {
-            facts.auth_mechanism = Some(mechanism.as_str().into());
+        if let Some(facts) = &mut found.server {
+            facts.auth_mechanism = session.mechanism().map(|mechanism| mechanism.as_str().to_owned());
         }
         match (&server.login, server.login.username()) {
             (Login::None, _) => found.pass(Authenticated, Reason::NoLogin, "no login configured"),

@@ -216,7 +216,7 @@ pub(super) async fn authenticate(
                 break;
             }
             Err(refused) => {
-                let goes_on = wire.is_encrypted() && refused.is_for_want_of_a_secret(mechanism);
+                let goes_on = wire.is_secured() && refused.is_for_want_of_a_secret(mechanism);
                 // A server that hangs up on the second try has said what it has to say on the first.
                 let failure = match (refused.failure, first_refusal.take()) {
                     (failure, Some(first)) if failure.reply.is_none() => first,

@@ -239,7 +239,7 @@ impl Session {
                 400..=599 => {
                     let reply = reply.to_reply();
                     // Only after some were taken: a server that takes none would be asked for ever.
-                    if is_too_many(&reply) && answers.contains(&Answer::Accepted) {
+                    if ends_transaction(&reply) && answers.contains(&Answer::Accepted) {
                         Answer::Unanswered
                     } else {
                         Answer::Refused(classify(Phase::RcptTo, &reply, self.login))
@@ -360,6 +360,13 @@ fn hang_up(answers: &mut [Answer], failure: Failure) -> Result<(), Failure> {
         *answer = Answer::Unanswered;
     }
     Ok(())
+}
+
+/// Whether a reply to RCPT means that the server takes no more recipients in this transaction. Exim says 452 without an
+/// enhanced code, and RFC 5321 section 4.5.3.1.10 knows no other meaning of it here. Where it means a full disk after
+/// all, the next transaction hears it at its first recipient, which is then deferred like any other.
+fn ends_transaction(reply: &Reply) -> bool {
+    is_too_many(reply) || reply.code == 452 && reply.enhanced.is_none()
 }
 
 /// 452 4.5.3, and the code RFC 5321 section 4.5.3.1.10 tells us to take for it.

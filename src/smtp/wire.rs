@@ -122,10 +122,6 @@ impl Wire {
         self.has_unread() && !self.unread().starts_with(b"421")
     }
 
-    const fn is_secured(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
-    }
-
     /// Whether an idle server has said something or gone: it said goodbye, and a command sent now
     /// would be lost. Does not wait.
     pub(super) fn has_ended(&mut self) -> bool {
@@ -176,7 +172,7 @@ impl Wire {
     }
 
     /// Whether nobody between the two ends can read or change anything.
-    pub(super) const fn is_encrypted(&self) -> bool {
+    pub(super) const fn is_secured(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }
 
@@ -285,12 +281,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_wait_has_its_own_deadline_whatever_the_one_before_it_had() {
         let mut alarm = Alarm(Box::pin(sleep(Duration::ZERO)));
-        for seconds in [60, 600, 600, 1, 60, 5] {
+        for (before, limit) in [(60, 600), (600, 1), (1, 60), (60, 60), (600, 5)] {
+            let [before, limit] = [before, limit].map(Duration::from_secs);
             // Over long before its deadline, for which the alarm stays set.
             let short = sleep(Duration::from_millis(1));
-            let start = Instant::now();
-            let limit = Duration::from_secs(seconds);
-            assert_eq!(alarm.within(start + limit, short).await, Some(()));
+            assert_eq!(alarm.within(Instant::now() + before, short).await, Some(()));
             let start = Instant::now();
             assert_eq!(alarm.within(start + limit, pending::<()>()).await, None);
             let late = start.elapsed().saturating_sub(limit);

@@ -9,6 +9,7 @@ mod encryption;
 mod exchange_online;
 mod grants;
 mod network;
+mod proxies;
 mod rotation;
 mod tokens;
 mod upkeep;

@@ -245,18 +245,22 @@ async fn limits_split_the_recipients() {
     assert!(!session.usable(), "the server takes two transactions");
     assert_eq!(server.count(Step::Rcpt), 3);
 
-    let full = || Fault::reply("452 4.5.3 Too many recipients");
-    let (server, mut session) = session_with(ScriptedSmtp::builder().fault_at(Step::Rcpt, 3, full())).await;
-    let opened = session.begin(&to(&all)).await.unwrap();
-    assert_eq!(reasons(&opened), [None, None, Some(Reason::Pending)]);
-    assert!(matches!(session.data(MESSAGE).await, DataOutcome::Accepted(_)));
-    send_one(&mut session, all[2]).await;
-    assert_eq!(server.ledger().len(), 2);
+    // Exim's reply has no enhanced code.
+    for full in ["452 4.5.3 Too many recipients", "452 too many recipients"] {
+        let once = ScriptedSmtp::builder().fault_at(Step::Rcpt, 3, Fault::reply(full));
+        let (server, mut session) = session_with(once).await;
+        let opened = session.begin(&to(&all)).await.unwrap();
+        assert_eq!(reasons(&opened), [None, None, Some(Reason::Pending)], "{full}");
+        assert!(matches!(session.data(MESSAGE).await, DataOutcome::Accepted(_)));
+        send_one(&mut session, all[2]).await;
+        assert_eq!(server.ledger().len(), 2);
 
-    // One that takes none at all is deferred, not asked without end.
-    let (_server, mut session) = session_with(ScriptedSmtp::builder().fault(Step::Rcpt, full())).await;
-    let opened = session.begin(&to(&all)).await.unwrap();
-    assert_eq!(reasons(&opened), [Some(Reason::RecipientDeferred); 3]);
+        // One that takes none at all is deferred, not asked without end.
+        let always = ScriptedSmtp::builder().fault(Step::Rcpt, Fault::reply(full));
+        let (_server, mut session) = session_with(always).await;
+        let opened = session.begin(&to(&all)).await.unwrap();
+        assert_eq!(reasons(&opened), [Some(Reason::RecipientDeferred); 3], "{full}");
+    }
 }
 
 #[tokio::test]

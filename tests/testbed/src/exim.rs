@@ -8,7 +8,7 @@ use crate::{
     certificates::ServerCertificate,
     debian,
     error::{Error, Result},
-    ports::{free_port, greets},
+    ports::{MailPorts, greets},
     process::Process,
     scratch::Scratch,
 };
@@ -53,9 +53,7 @@ pub struct EximOptions {
 /// A running Exim; dropping it ends it.
 pub struct Exim {
     _process: Process,
-    starttls_port: u16,
-    implicit_port: u16,
-    relay_port: u16,
+    ports: MailPorts,
     scratch: Scratch,
 }
 
@@ -64,8 +62,7 @@ impl Exim {
     pub async fn start(options: EximOptions) -> Result<Self> {
         let program = debian::exim().await?;
         let scratch = Scratch::new("exim")?;
-        let (starttls_port, implicit_port, relay_port) = (free_port()?, free_port()?, free_port()?);
-        let ports = Ports { starttls_port, implicit_port, relay_port };
+        let ports = MailPorts::free()?;
         options.certificate.write(&scratch, "tls")?;
         scratch.write("clients.crt", &options.client_ca)?;
         let users = options.users.iter().fold(String::new(), |mut lines, (user, password)| {
@@ -84,29 +81,29 @@ impl Exim {
             scratch.give(scratch.path(), USER)?;
         }
         // After the change of owner: Exim distrusts a configuration that its own user could have written.
-        let file = scratch.write("exim.conf", configuration(&scratch, &options, &ports))?;
+        let file = scratch.write("exim.conf", configuration(&scratch, &options, ports))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644))
             .map_err(Error::io("opening exim.conf"))?;
         let mut command = Command::new(program);
         command.arg("-C").arg(file).arg("-bdf");
         let process = Process::start("exim", &command, &scratch.join("exim.log"))?;
-        process.until_ready(START_LIMIT, async || greets(starttls_port).await).await?;
-        Ok(Self { _process: process, starttls_port, implicit_port, relay_port, scratch })
+        process.until_ready(START_LIMIT, async || greets(ports.starttls).await).await?;
+        Ok(Self { _process: process, ports, scratch })
     }
 
     /// The port where a session begins without TLS, which STARTTLS then demands, and a login after it.
     pub fn starttls_port(&self) -> u16 {
-        self.starttls_port
+        self.ports.starttls
     }
 
     /// The port where TLS begins with the first byte; demands a login.
     pub fn implicit_port(&self) -> u16 {
-        self.implicit_port
+        self.ports.implicit
     }
 
     /// The port that takes mail without login; TLS is offered.
     pub fn relay_port(&self) -> u16 {
-        self.relay_port
+        self.ports.relay
     }
 
     /// What it logged: what became of the mail, and whom it refused and why.
@@ -116,23 +113,16 @@ impl Exim {
     }
 }
 
-#[expect(clippy::struct_field_names, reason = "each is one")]
-struct Ports {
-    starttls_port: u16,
-    implicit_port: u16,
-    relay_port: u16,
-}
-
-fn configuration(scratch: &Scratch, options: &EximOptions, ports: &Ports) -> String {
+fn configuration(scratch: &Scratch, options: &EximOptions, ports: MailPorts) -> String {
     let base = scratch.path().display();
-    let Ports { starttls_port, implicit_port, relay_port } = ports;
+    let MailPorts { starttls, implicit, relay } = ports;
     format!(
         "primary_hostname = exim.test
 spool_directory = {base}/spool
 log_file_path = {base}/log/%s
 pid_file_path = {base}/exim.pid
-local_interfaces = 127.0.0.1.{starttls_port} : 127.0.0.1.{implicit_port} : 127.0.0.1.{relay_port}
-tls_on_connect_ports = {implicit_port}
+local_interfaces = 127.0.0.1.{starttls} : 127.0.0.1.{implicit} : 127.0.0.1.{relay}
+tls_on_connect_ports = {implicit}
 keep_environment =
 # Only the user that receives mail is needed, so nothing has to become root again.
 deliver_drop_privilege = true
@@ -141,12 +131,14 @@ rfc1413_query_timeout = 0s
 message_size_limit = {size}
 recipients_max = {recipients}
 smtp_accept_max = 100
+# It would leave the eleventh message of a session in its queue for the next half hour.
+smtp_accept_queue_per_connection = 0
 tls_advertise_hosts = *
 tls_certificate = {base}/tls.crt
 tls_privatekey = {base}/tls.key
 tls_verify_certificates = {base}/clients.crt
 tls_try_verify_hosts = *
-auth_advertise_hosts = ${{if def:tls_in_cipher {{${{if ={{$received_port}}{{{relay_port}}} {{}}{{*}}}}}}}}
+auth_advertise_hosts = ${{if def:tls_in_cipher {{${{if ={{$received_port}}{{{relay}}} {{}}{{*}}}}}}}}
 acl_smtp_mail = judge_sender
 acl_smtp_rcpt = judge_recipient
 acl_smtp_data = accept
@@ -154,7 +146,7 @@ acl_smtp_data = accept
 begin acl
 judge_sender:
   accept authenticated = *
-  accept condition = ${{if ={{$received_port}}{{{relay_port}}}}}
+  accept condition = ${{if ={{$received_port}}{{{relay}}}}}
   deny message = 530 5.7.0 Log in first
 judge_recipient:
   deny local_parts = ^gone
@@ -196,7 +188,7 @@ plain:
 login:
   driver = plaintext
   public_name = LOGIN
-  server_prompts = Username: : Password:
+  server_prompts = <| Username: | Password:
   server_condition = ${{if eq{{$auth2}}{{${{lookup{{$auth1}}lsearch{{{base}/users}}{{$value}}fail}}}}}}
   server_set_id = $auth1
 external:

@@ -32,6 +32,24 @@ pub fn free_port() -> Result<u16> {
     Err(Error::Unexpected(format!("no port between {FIRST} and {} is free", FIRST + COUNT)))
 }
 
+/// Where a mail server listens that serves both users and other servers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MailPorts {
+    /// STARTTLS.
+    pub(crate) starttls: u16,
+    /// TLS from the first byte.
+    pub(crate) implicit: u16,
+    /// Without login.
+    pub(crate) relay: u16,
+}
+
+impl MailPorts {
+    /// Three free ones.
+    pub(crate) fn free() -> Result<Self> {
+        Ok(Self { starttls: free_port()?, implicit: free_port()?, relay: free_port()? })
+    }
+}
+
 /// Whether a server begins with SMTP's 220.
 pub(crate) async fn greets(port: u16) -> bool {
     let greeting = async {

@@ -7,7 +7,7 @@
 use crate::{
     certificates::ServerCertificate,
     error::{Error, Result},
-    ports::{free_port, greets},
+    ports::{MailPorts, greets},
     process::Process,
     scratch::Scratch,
 };
@@ -53,9 +53,7 @@ pub struct PostfixOptions {
 /// A running Postfix; dropping it ends it.
 pub struct Postfix {
     process: Process,
-    starttls_port: u16,
-    implicit_port: u16,
-    relay_port: u16,
+    ports: MailPorts,
     _scratch: Scratch,
 }
 
@@ -72,11 +70,11 @@ impl Postfix {
             let remedy = "Postfix starts as root only; run this as root, such as in a container".to_owned();
             return Err(Error::Missing { program: "root's right to start Postfix".to_owned(), remedy });
         }
-        let (starttls_port, implicit_port, relay_port) = (free_port()?, free_port()?, free_port()?);
+        let ports = MailPorts::free()?;
         make_folders(&scratch)?;
         let (certificate, key) = options.certificate.write(&scratch, "tls")?;
         scratch.write("main.cf", main_cf(&scratch, &options, &certificate, &key))?;
-        scratch.write("master.cf", master_cf(&scratch, starttls_port, implicit_port, relay_port))?;
+        scratch.write("master.cf", master_cf(&scratch, ports))?;
         scratch.write("greylist", GREYLIST)?;
         for file in ["main.cf", "master.cf", "greylist"] {
             let readable = fs::Permissions::from_mode(0o644);
@@ -86,23 +84,23 @@ impl Postfix {
         let mut command = Command::new(MASTER);
         command.arg("-c").arg(scratch.path()).arg("-d");
         let process = Process::start("postfix", &command, &scratch.join(LOG))?;
-        process.until_ready(START_LIMIT, async || greets(starttls_port).await).await?;
-        Ok(Self { process, starttls_port, implicit_port, relay_port, _scratch: scratch })
+        process.until_ready(START_LIMIT, async || greets(ports.starttls).await).await?;
+        Ok(Self { process, ports, _scratch: scratch })
     }
 
     /// The port where a session begins without TLS, which STARTTLS then demands, and a login after it.
     pub fn starttls_port(&self) -> u16 {
-        self.starttls_port
+        self.ports.starttls
     }
 
     /// The port where TLS begins with the first byte; demands a login.
     pub fn implicit_port(&self) -> u16 {
-        self.implicit_port
+        self.ports.implicit
     }
 
     /// The port that takes mail without login; TLS is offered.
     pub fn relay_port(&self) -> u16 {
-        self.relay_port
+        self.ports.relay
     }
 
     /// What it logged.
@@ -152,7 +150,6 @@ in_flow_delay = 0s
 smtputf8_enable = yes
 message_size_limit = {size}
 smtpd_recipient_limit = {recipients}
-smtpd_recipient_overshoot_limit = {recipients}
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {key}
 smtpd_tls_security_level = may
@@ -178,14 +175,15 @@ smtpd_error_sleep_time = 0s
     )
 }
 
-fn master_cf(scratch: &Scratch, starttls_port: u16, implicit_port: u16, relay_port: u16) -> String {
+fn master_cf(scratch: &Scratch, ports: MailPorts) -> String {
+    let MailPorts { starttls, implicit, relay } = ports;
     let base = scratch.path().display();
     format!(
-        "127.0.0.1:{relay_port} inet n - n - - smtpd
+        "127.0.0.1:{relay} inet n - n - - smtpd
   -o mynetworks=127.0.0.0/8
-127.0.0.1:{starttls_port} inet n - n - - smtpd
+127.0.0.1:{starttls} inet n - n - - smtpd
   -o smtpd_tls_security_level=encrypt -o smtpd_sasl_auth_enable=yes
-127.0.0.1:{implicit_port} inet n - n - - smtpd
+127.0.0.1:{implicit} inet n - n - - smtpd
   -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes
 greylist unix - n n - 0 spawn user=nobody argv=/bin/sh {base}/greylist {base}/seen
 anvil unix - - n - 1 anvil

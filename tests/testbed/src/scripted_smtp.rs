@@ -217,6 +217,13 @@ impl ScriptedSmtp {
         lock(&self.shared.ledger).clone()
     }
 
+    /// What it has taken for `recipient`, in order.
+    pub fn received_for(&self, recipient: &str) -> Vec<Received> {
+        let ledger = lock(&self.shared.ledger);
+        let for_it = ledger.iter().filter(|taken| taken.recipients.iter().any(|to| to == recipient));
+        for_it.cloned().collect()
+    }
+
     /// How often `recipient` was given a message.
     pub fn copies_for(&self, recipient: &str) -> usize {
         lock(&self.shared.ledger)
