@@ -100,7 +100,7 @@ async fn what_proxies_answer() {
     use Permanence::{Temporary, UntilChanged};
     let pki = Pki::new();
     let server = ScriptedSmtp::builder().start().await;
-    let long = [b"HTTP/1.1 200 ok\r\nX: ".as_slice(), &[b'x'; 20 << 10]].concat();
+    let long = [b"HTTP/1.1 200 ok\r\nX: ".as_slice(), &vec![b'x'; 20 << 10]].concat();
     let many = [b"HTTP/1.1 200 ok\r\n".as_slice(), &b"a: b\r\n".repeat(65), b"\r\n"].concat();
     let socks = |code| [5, code, 0, 1, 0, 0, 0, 0, 0, 0].to_vec();
     let http = |line: &str| format!("HTTP/1.1 {line} canary\r\ncanary: x\r\n\r\ncanary").into_bytes();

@@ -188,8 +188,10 @@ impl Session {
     }
 
     async fn keep_silent(&self, client: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
-        while self.script.is_silent {
-            client.read_u8().await?;
+        if self.script.is_silent {
+            loop {
+                client.read_u8().await?;
+            }
         }
         Ok(())
     }

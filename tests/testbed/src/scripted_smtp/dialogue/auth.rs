@@ -122,9 +122,9 @@ impl Dialogue<'_> {
     fn bindings(&self) -> scram::Bindings {
         let Stream::Tls(stream) = &self.stream else { return Vec::new() };
         let connection = stream.get_ref().1;
-        let exported = connection.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", None);
+        let exported_data = connection.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", None);
         let is_tls13 = connection.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
-        let exporter = exported.ok().filter(|_| is_tls13).map(|data| ("tls-exporter", data));
+        let exporter = exported_data.ok().filter(|_| is_tls13).map(|data| ("tls-exporter", data));
         let end_point = self.shared.script.end_point.clone().map(|data| ("tls-server-end-point", data));
         exporter.into_iter().chain(end_point).collect()
     }
