@@ -192,7 +192,9 @@ impl Session {
         let head = String::from_utf8_lossy(&head).into_owned();
         let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
         let login = head.lines().find_map(|line| {
-            let login = BASE64.decode(line.strip_prefix("Proxy-Authorization: Basic ")?).ok()?;
+            let (name, login) = line.split_once(": Basic ")?;
+            let login =
+                BASE64.decode(login).ok().filter(|_| name.eq_ignore_ascii_case("Proxy-Authorization"))?;
             let login = String::from_utf8(login).ok()?;
             let (user, password) = login.split_once(':')?;
             Some((user.to_owned(), password.to_owned()))
