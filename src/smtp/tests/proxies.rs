@@ -236,9 +236,9 @@ async fn egress_rules_hold_for_the_proxy_and_for_what_is_known_of_the_target() {
     let pki = Pki::new();
     let server = ScriptedSmtp::builder().start().await;
     let through = ScriptedProxy::builder(Speech::Http).start(server.address()).await;
-    let proxy = Some(proxy(&pki, &Speech::Http, through.address()));
+    let through_it = Some(proxy(&pki, &Speech::Http, through.address()));
     let allowing = |net: &str| Arc::new(Policy { allow: vec![net.parse().unwrap()], deny: vec![] });
-    let base = Target { proxy, ..plain(server.address()) };
+    let base = Target { proxy: through_it, ..plain(server.address()) };
     let other_than_proxy = allowing("127.9.9.9/32");
     let only_proxy = allowing("127.0.0.1/32");
     for (host, egress, is_permitted) in [
@@ -272,6 +272,18 @@ async fn egress_rules_hold_for_the_proxy_and_for_what_is_known_of_the_target() {
             assert_eq!(failure.reason, Reason::EgressDenied, "{host}");
         }
     }
+    // A name that resolves here to what is refused is not left to the proxy.
+    let elsewhere = ScriptedProxy::builder(Speech::Http).at([127, 0, 0, 2].into());
+    let elsewhere = elsewhere.start(server.address()).await;
+    let target = Target {
+        host: "localhost".into(),
+        proxy: Some(proxy(&pki, &Speech::Http, elsewhere.address())),
+        egress: allowing("127.0.0.2/32"),
+        ..base.clone()
+    };
+    assert_eq!(failure(&target).await.reason, Reason::EgressDenied);
+    assert!(elsewhere.asked().is_empty());
+    open(&Target { host: UNKNOWN.into(), ..target }, None).await.unwrap();
     // What the condition says.
     let words = |resolved: Resolved, target: &Target| resolved.in_words(target);
     let known = Target { host: "198.51.100.7".into(), ..base.clone() };
