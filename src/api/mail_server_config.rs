@@ -169,6 +169,9 @@ pub struct Proxy {
     /// proxy's host in the annotation `mail-operator.dev/allowed-hosts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<SecretRef>,
+    /// Private CA of an `https://` proxy, used instead of the public CAs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_ref: Option<CARef>,
 }
 
 /// What goes through a proxy.

@@ -73,6 +73,8 @@ reasons! {
     ClientCertificateInvalid,
     /// The named ServiceAccount does not exist.
     ServiceAccountNotFound,
+    /// The operator may not ask for tokens of the ServiceAccount.
+    ServiceAccountNotPermitted,
     /// A token for this audience would be worth something to the Kubernetes API server itself.
     AudienceNotAllowed,
     /// The key of the service account is not a JSON key file, or its private key cannot be used.

@@ -9,6 +9,7 @@ pub mod journals;
 pub mod lease;
 pub mod notifications;
 pub mod references;
+mod service_accounts;
 pub mod statuses;
 
 pub use error::{Error, Result};
@@ -29,6 +30,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub struct Cluster {
     client: Client,
     operator_namespace: Arc<str>,
+    audiences: service_accounts::HarmlessAudiences,
     /// Status writes under way: more at once only makes each of them slower.
     writes: Arc<Semaphore>,
 }
@@ -50,6 +52,7 @@ impl Cluster {
         Self {
             client,
             operator_namespace: operator_namespace.into(),
+            audiences: service_accounts::HarmlessAudiences::default(),
             writes: Arc::new(Semaphore::new(writes)),
         }
     }

@@ -7,10 +7,12 @@ use crate::delivery::{Delivery, target};
 use crate::domain::credentials::{
     self, Credentials, Expiry, GrantCredential, KeyPair, LoginCredentials, ProofCredential,
 };
-use crate::domain::failure::Phase;
+use crate::domain::exchange_online;
 use crate::domain::server::{Grant, Login, OAuth2Login, Proof, Server};
 use crate::domain::verification::{StageFailure, Verification};
-use crate::oauth::{self, ClientAuthentication, SecretVersion, Token, TokenRequest};
+use crate::oauth::{
+    self, AssertionSource, ClientAuthentication, Expectation, SecretVersion, Token, TokenRequest,
+};
 use crate::smtp::{self, Session, tls};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -89,6 +91,12 @@ impl Delivery {
             // One more token next time: this one may have been revoked.
             self.tokens.invalidate(&token.request.key(), &token.token);
         }
+        if let Err(failure) = &authenticated
+            && matches!(failure.reason, Reason::AuthenticationFailed | Reason::AuthNotOffered)
+        {
+            // What worked before may be what does not work any more.
+            self.servers.note(&server.key, |state| state.auth_hint = None);
+        }
         let session = step(found, Authenticated, authenticated)?;
         self.servers.note(&server.key, |state| state.auth_hint = session.auth_hint());
         if let Some(facts) = &mut found.server {
@@ -121,7 +129,7 @@ impl Delivery {
             scopes: token.claims.scope.clone(),
             tenant: token.claims.tenant.clone(),
         });
-        if let Some(unsuitable) = unsuitable(login, &token) {
+        if let Some(unsuitable) = unsuitable(server, login, &token) {
             // Once the permission is granted, a new token has it.
             self.tokens.invalidate(&request.key(), &token);
             found.fail(ConditionType::TokenAcquired, unsuitable);
@@ -158,73 +166,80 @@ impl Delivery {
         login: &OAuth2Login,
         credentials: &Credentials,
     ) -> Result<(TokenRequest, Arc<Token>), StageFailure> {
-        let request = token_request(server, login, credentials);
+        let request = self.token_request(server, login, credentials);
         match self.tokens.get(&request, Timestamp::now()).await {
             Ok(token) => Ok((request, token)),
             Err(failure) => {
                 if let Some(id) = &failure.correlation_id {
                     tracing::info!(reason = %failure.reason, correlation_id = id, "token refused");
                 }
-                let base = match failure.permanence {
-                    oauth::Permanence::Temporary { retry_after } => StageFailure {
-                        retry_after,
-                        ..StageFailure::temporary(failure.reason, failure.message)
-                    },
-                    oauth::Permanence::UntilChanged => {
-                        StageFailure::until_changed(failure.reason, failure.message)
-                    }
-                };
-                Err(StageFailure { phase: Phase::Auth, ..base })
+                Err(failure.into())
             }
         }
     }
-}
 
-/// What to ask the token endpoint for.
-fn token_request(server: &Server, login: &OAuth2Login, credentials: &Credentials) -> TokenRequest {
-    let (grant, proof) = match &credentials.login {
-        LoginCredentials::OAuth2 { grant, proof } => (grant.clone(), proof.clone()),
-        LoginCredentials::None | LoginCredentials::Password { .. } => {
-            (GrantCredential::ClientCredentials, ProofCredential::None)
+    /// What to ask the token endpoint for.
+    fn token_request(&self, server: &Server, login: &OAuth2Login, credentials: &Credentials) -> TokenRequest {
+        let (grant, proof) = match &credentials.login {
+            LoginCredentials::OAuth2 { grant, proof } => (grant.clone(), proof.clone()),
+            LoginCredentials::None | LoginCredentials::Password { .. } => {
+                (GrantCredential::ClientCredentials, ProofCredential::None)
+            }
+        };
+        let placement = match login.exchange_online {
+            Some(_) => ClientAuthentication::RequestBody,
+            None => ClientAuthentication::Detect,
+        };
+        TokenRequest {
+            token_url: login.token_url.clone(),
+            client_id: login.client_id.clone(),
+            grant: match (grant, &login.grant) {
+                (GrantCredential::RefreshToken(token), _) => oauth::Grant::RefreshToken(token),
+                (GrantCredential::ServiceAccountKey(key_file), Grant::JWTBearer { subject, .. }) => {
+                    oauth::Grant::JWTBearer { key_file, subject: subject.clone() }
+                }
+                (GrantCredential::ClientCredentials | GrantCredential::ServiceAccountKey(_), _) => {
+                    oauth::Grant::ClientCredentials
+                }
+            },
+            proof: match proof {
+                ProofCredential::None => oauth::Proof::None,
+                ProofCredential::Federated => self.federated(server, login),
+                ProofCredential::Secret(secret) => oauth::Proof::Secret { secret, placement },
+                ProofCredential::Certificate(KeyPair { chain_pem, key_pem }) => {
+                    oauth::Proof::Certificate { chain_pem, key_pem }
+                }
+            },
+            versions: (credentials.versions.iter())
+                .map(|(uid, resource_version)| SecretVersion {
+                    uid: uid.clone(),
+                    resource_version: resource_version.clone(),
+                })
+                .collect(),
+            scopes: login.scopes.clone(),
+            parameters: login.parameters.clone(),
+            ca_pem: credentials.token_ca_pem.clone(),
+            proxy: server.proxy.as_ref().filter(|proxy| proxy.carries_tokens()).map(|proxy| oauth::Proxy {
+                url: proxy.url.clone(),
+                credentials: (credentials.proxy.as_ref())
+                    .map(|login| (login.username.clone(), login.password.clone())),
+            }),
         }
-    };
-    let placement = match login.exchange_online {
-        Some(_) => ClientAuthentication::RequestBody,
-        None => ClientAuthentication::Detect,
-    };
-    TokenRequest {
-        token_url: login.token_url.clone(),
-        client_id: login.client_id.clone(),
-        grant: match (grant, &login.grant) {
-            (GrantCredential::RefreshToken(token), _) => oauth::Grant::RefreshToken(token),
-            (GrantCredential::ServiceAccountKey(key_file), Grant::JWTBearer { subject, .. }) => {
-                oauth::Grant::JWTBearer { key_file, subject: subject.clone() }
-            }
-            (GrantCredential::ClientCredentials | GrantCredential::ServiceAccountKey(_), _) => {
-                oauth::Grant::ClientCredentials
-            }
-        },
-        proof: match proof {
-            ProofCredential::None | ProofCredential::Federated => oauth::Proof::None,
-            ProofCredential::Secret(secret) => oauth::Proof::Secret { secret, placement },
-            ProofCredential::Certificate(KeyPair { chain_pem, key_pem }) => {
-                oauth::Proof::Certificate { chain_pem, key_pem }
-            }
-        },
-        versions: (credentials.versions.iter())
-            .map(|(uid, resource_version)| SecretVersion {
-                uid: uid.clone(),
-                resource_version: resource_version.clone(),
+    }
+
+    /// A token of the ServiceAccount as the proof, asked for when an exchange needs it.
+    fn federated(&self, server: &Server, login: &OAuth2Login) -> oauth::Proof {
+        let Proof::Federated { service_account, audience } = &login.proof else { return oauth::Proof::None };
+        let cluster = self.cluster.clone();
+        let names: Arc<[String; 3]> =
+            Arc::new([server.key.namespace.to_string(), service_account.clone(), audience.clone()]);
+        oauth::Proof::Federated(AssertionSource(Arc::new(move || {
+            let (cluster, names) = (cluster.clone(), names.clone());
+            Box::pin(async move {
+                let [namespace, name, audience] = &*names;
+                cluster.service_account_token(namespace, name, audience).await
             })
-            .collect(),
-        scopes: login.scopes.clone(),
-        parameters: login.parameters.clone(),
-        ca_pem: credentials.token_ca_pem.clone(),
-        proxy: server.proxy.as_ref().filter(|proxy| proxy.carries_tokens()).map(|proxy| oauth::Proxy {
-            url: proxy.url.clone(),
-            credentials: (credentials.proxy.as_ref())
-                .map(|login| (login.username.clone(), login.password.clone())),
-        }),
+        })))
     }
 }
 
@@ -243,14 +258,21 @@ fn step<T>(
     }
 }
 
-/// What the token itself shows to be wrong with it, so that no mail server needs to be asked.
-fn unsuitable(login: &OAuth2Login, token: &Token) -> Option<StageFailure> {
-    login.exchange_online?;
-    let scope = login.scopes.first().map(String::as_str).unwrap_or_default();
-    let objections =
-        oauth::objections(&token.claims, &oauth::exchange_online_audiences(scope), Timestamp::now());
-    let seen: Vec<String> = objections.iter().map(ToString::to_string).collect();
-    (!seen.is_empty()).then(|| StageFailure::until_changed(Reason::TokenUnsuitable, seen.join("; ")))
+/// What the token itself shows to be wrong with it for certain, so that no mail server needs to be asked.
+fn unsuitable(server: &Server, login: &OAuth2Login, token: &Token) -> Option<StageFailure> {
+    let found = oauth::objections(&token.claims, &expectation(server, login), Timestamp::now());
+    let certain: Vec<String> =
+        found.iter().filter(|objection| objection.is_certain()).map(ToString::to_string).collect();
+    (!certain.is_empty()).then(|| StageFailure::until_changed(Reason::TokenUnsuitable, certain.join("; ")))
+}
+
+/// What the mail server wants to see in a token, where that is known.
+fn expectation<'a>(server: &Server, login: &'a OAuth2Login) -> Expectation<'a> {
+    if login.exchange_online.is_some() || exchange_online::is_exchange_online_host(&server.host) {
+        Expectation::exchange_online(&login.scopes, login.tenant_id.as_deref())
+    } else {
+        Expectation::anything()
+    }
 }
 
 /// The credential that ends first, and what is wrong with an annotation that should say so.

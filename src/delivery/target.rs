@@ -112,8 +112,11 @@ impl Delivery {
 
     fn proxy(&self, server: &Server, credentials: &Credentials) -> Result<Option<smtp::Proxy>, StageFailure> {
         let Some(proxy) = server.proxy.as_ref().filter(|proxy| proxy.carries_mail()) else { return Ok(None) };
-        let tls_config =
-            tls::client_config(self.roots.clone(), tls::MinVersion::Tls12, None).map_err(unusable)?;
+        let roots = match &credentials.proxy_ca_pem {
+            Some(pem) => tls::bundled_roots(pem.as_bytes()).map_err(unusable)?,
+            None => self.roots.clone(),
+        };
+        let tls_config = tls::client_config(roots, tls::MinVersion::Tls12, None).map_err(unusable)?;
         Ok(Some(smtp::Proxy {
             scheme: match proxy.scheme {
                 ProxyScheme::Socks5 => smtp::ProxyScheme::Socks5,

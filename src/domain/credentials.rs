@@ -52,6 +52,8 @@ pub struct Credentials {
     pub token_ca_pem: Option<String>,
     /// For the proxy.
     pub proxy: Option<ProxyCredentials>,
+    /// Private CA of the proxy.
+    pub proxy_ca_pem: Option<String>,
     /// When credentials end, where their Secrets say so.
     pub expiries: Vec<Expiry>,
 }
@@ -167,6 +169,9 @@ pub fn resolve(server: &Server, fetched: &Fetched, binding: Binding) -> Result<C
             .transpose()?,
         token_ca_pem: token_ca.map(|reference| desk.bundle(reference)).transpose()?,
         proxy: desk.proxy()?,
+        proxy_ca_pem: (server.proxy.as_ref().and_then(|proxy| proxy.ca.as_ref()))
+            .map(|reference| desk.bundle(reference))
+            .transpose()?,
         login,
         versions,
         expiries,
@@ -201,7 +206,7 @@ impl<'a> Desk<'a> {
             let stored = self.stored(name)?;
             self.bound("secret", name, stored, &destinations(self.server))?;
             versions.push(stored.identity());
-            expiries.extend(expiry(name, stored));
+            expiries.extend(expiry("Secret", name, stored));
         }
         let login = match &self.server.login {
             Login::None | Login::ClientCertificate { .. } => LoginCredentials::None,
@@ -217,7 +222,9 @@ impl<'a> Desk<'a> {
                     Proof::Secret(secret) => ProofCredential::Secret(self.line(secret)?),
                     Proof::Certificate(name) => ProofCredential::Certificate(self.key_pair(name)?),
                     Proof::Federated { service_account, .. } => {
-                        versions.push(self.service_account(service_account)?.identity());
+                        let stored = self.service_account(service_account)?;
+                        versions.push(stored.identity());
+                        expiries.extend(expiry("ServiceAccount", service_account, stored));
                         ProofCredential::Federated
                     }
                 },
@@ -392,15 +399,19 @@ fn token_host(oauth2: &OAuth2Login) -> Option<Destination<'_>> {
 
 /// Reads the annotation that says when a credential ends: a time, or a date. It is a reminder: one that cannot
 /// be read is told, and stops no mail.
-fn expiry(name: &str, stored: &Stored) -> Option<Expiry> {
+fn expiry(kind: &str, name: &str, stored: &Stored) -> Option<Expiry> {
     let text = stored.annotations.get(EXPIRES_AT)?.trim();
     let time = text.parse::<Timestamp>().ok().or_else(|| {
         let date: jiff::civil::Date = text.parse().ok()?;
         Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
     });
     let format = "must be a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z";
-    let at = time.ok_or_else(|| format!("annotation {EXPIRES_AT} of Secret {name} {format}"));
-    Some(Expiry { what: format!("the credential in Secret {name}"), at })
+    let at = time.ok_or_else(|| format!("annotation {EXPIRES_AT} of {kind} {name} {format}"));
+    let what = match kind {
+        "Secret" => format!("the credential in Secret {name}"),
+        _ => format!("the trust in {kind} {name}"),
+    };
+    Some(Expiry { what, at })
 }
 
 #[cfg(test)]

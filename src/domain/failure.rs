@@ -5,9 +5,11 @@
 
 mod classify;
 mod reply;
+mod tls;
 
 pub use classify::{LoginKind, classify, refused_for_sender, seems_about_sender};
 pub use reply::{EnhancedCode, Reply};
+pub use tls::{Peer, tls_problem};
 
 use crate::api::Reason;
 use crate::domain::egress;
@@ -284,12 +286,7 @@ impl Failure {
 
     /// A TLS handshake was answered with something else.
     pub fn not_tls() -> Self {
-        Self::server(
-            Reason::NotTLS,
-            Phase::Tls,
-            "the server does not speak TLS on this port; with tls.mode Implicit use its TLS port (usually \
-             465), or set tls.mode to StartTLS",
-        )
+        Self::tls(Reason::NotTLS, tls::NOT_TLS)
     }
 
     /// A greeting was expected and TLS came.

@@ -196,7 +196,8 @@ impl Server {
         };
         references.secrets.extend(self.tls.client_certificate.as_deref());
         references.secrets.extend(self.proxy.as_ref().and_then(|proxy| proxy.credentials.as_deref()));
-        for bundle in self.tls.ca.iter().chain(token_ca) {
+        let proxy_ca = self.proxy.as_ref().and_then(|proxy| proxy.ca.as_ref());
+        for bundle in self.tls.ca.iter().chain(token_ca).chain(proxy_ca) {
             match bundle.kind {
                 CAKind::ConfigMap => references.config_maps.insert(&bundle.name),
                 CAKind::Secret => references.secrets.insert(&bundle.name),

@@ -3,9 +3,10 @@
 //! them and not kept: how often to try again is the caller's decision.
 
 use super::exchange::{self, Style, Token};
-use super::failure::{Permanence, TokenFailure};
+use super::failure::TokenFailure;
 use super::http::{self, Http};
-use super::request::{TokenKey, TokenRequest};
+use super::request::{Grant, TokenKey, TokenRequest};
+use super::rotation::Rotations;
 use crate::domain::egress;
 use jiff::{SignedDuration, Timestamp};
 use rand::Rng;
@@ -29,7 +30,8 @@ const RENEWAL_PAUSE: Duration = Duration::from_mins(1);
 
 /// Every token of the process. Cheap to share behind an `Arc`.
 pub struct Tokens {
-    http: Http,
+    http: Arc<Http>,
+    rotations: Rotations,
     slots: Mutex<HashMap<TokenKey, Arc<Slot>>>,
 }
 
@@ -64,7 +66,11 @@ impl Tokens {
 
     /// Like [`Tokens::new`], with another limit than ten seconds for a whole request.
     pub fn with_timeout(egress: Arc<egress::Policy>, timeout: Duration) -> Self {
-        Self { http: Http::new(egress, timeout), slots: Mutex::default() }
+        Self {
+            http: Arc::new(Http::new(egress, timeout)),
+            rotations: Rotations::default(),
+            slots: Mutex::default(),
+        }
     }
 
     /// A token good for [`MINIMUM_LEFT`] at least: the one at hand or a new one. Calls for the same key
@@ -95,7 +101,7 @@ impl Tokens {
             }
         }
         let sent_at = clock();
-        let minted = exchange::mint(&self.http, request, flight.style, sent_at).await;
+        let minted = self.mint(request, flight.style, sent_at).await;
         slot.landed.fetch_add(1, Ordering::Release);
         match minted {
             Ok((token, style)) => {
@@ -116,6 +122,24 @@ impl Tokens {
         if let Some(slot) = slot {
             lock(&slot.held).take_if(|held| Arc::ptr_eq(&held.token, refused));
         }
+    }
+
+    /// One exchange. That of a refresh token goes on when the caller is cancelled: with an answer nobody reads the
+    /// provider's new refresh token would be lost, and the old one is no longer worth anything.
+    async fn mint(
+        &self,
+        request: &TokenRequest,
+        style: Option<Style>,
+        now: Timestamp,
+    ) -> Result<(Token, Style), TokenFailure> {
+        let Grant::RefreshToken(stored) = &request.grant else {
+            return exchange::mint(&self.http, request, style, &mut None, now).await;
+        };
+        let mut replacement = self.rotations.of(request, stored).await;
+        let (http, request) = (Arc::clone(&self.http), request.clone());
+        let exchange = async move { exchange::mint(&http, &request, style, &mut replacement, now).await };
+        let ended = tokio::spawn(exchange).await;
+        ended.unwrap_or_else(|_| Err(TokenFailure::interrupted()))
     }
 
     fn slot(&self, key: TokenKey, now: Timestamp) -> Arc<Slot> {
@@ -159,10 +183,7 @@ impl Slot {
 
     /// After a renewal that failed: the token at hand while it is good, and peace for the provider.
     fn keep(&self, now: Timestamp, failure: &TokenFailure) -> Option<Arc<Token>> {
-        let pause = match failure.permanence {
-            Permanence::Temporary { retry_after: Some(pause) } => pause.max(RENEWAL_PAUSE),
-            Permanence::Temporary { retry_after: None } | Permanence::UntilChanged => RENEWAL_PAUSE,
-        };
+        let pause = failure.retry_after.map_or(RENEWAL_PAUSE, |pause| pause.max(RENEWAL_PAUSE));
         let mut held = lock(&self.held);
         let held = held.as_mut().filter(|held| held.is_good(now))?;
         held.renew_at = later(now, pause);
@@ -195,7 +216,7 @@ mod tests {
     fn key(uid: usize, version: &str) -> TokenKey {
         TokenRequest {
             versions: vec![SecretVersion { uid: uid.to_string(), resource_version: version.into() }],
-            ..crate::oauth::refusal::example()
+            ..crate::oauth::tests::example()
         }
         .key()
     }
@@ -205,6 +226,7 @@ mod tests {
             access_token: crate::domain::secret::Secret::new("t"),
             expires_at,
             claims: crate::oauth::TokenClaims::default(),
+            refresh_token_replaced: false,
         }
     }
 

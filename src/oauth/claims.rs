@@ -1,8 +1,6 @@
-//! Looks into our own access token to say what is visibly wrong with it, after a mail server refused
-//! it. No signature is verified and nothing is decided by what is found here: a token is the mail
-//! server's to judge, and an opaque one simply shows nothing. Never panics, whatever the bytes.
+//! Looks into our own access token. No signature is verified: a token is the mail server's to judge, and an
+//! opaque one simply shows nothing. Never panics, whatever the bytes.
 
-use crate::domain::exchange_online;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -21,6 +19,10 @@ pub struct TokenClaims {
     pub tenant: Option<String>,
     /// `appid`, `azp` or `client_id`: the application.
     pub app_id: Option<String>,
+    /// `oid`: in Entra ID, the object that the token speaks for; of an application, its service principal.
+    pub object_id: Option<String>,
+    /// `upn`, `preferred_username`, `unique_name` or `email`: the person it speaks for.
+    pub user: Option<String>,
     /// `exp`: when the mail server will cease to accept it.
     pub expires_at: Option<Timestamp>,
 }
@@ -31,59 +33,15 @@ const MAX_ENTRIES: usize = 64;
 /// Larger tokens are not looked into. Entra's are 1.5 to 4 KiB.
 const MAX_TOKEN: usize = 64 * 1024;
 
-/// Something in the token that explains why the mail server refuses it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Objection {
-    /// It is meant for another service.
-    #[error("the token is for {found}, the mail server wants {expected}: correct the scope")]
-    Audience {
-        /// As the token says.
-        found: String,
-        /// The first of those that would do.
-        expected: String,
-    },
-    /// It lacks the application permission to send.
-    #[error(
-        "the token lacks the role {role}: grant the application permission {role} of Office 365 Exchange Online \
-         in the Entra admin center (App registrations > API permissions > Add > APIs my organization uses) and give admin consent",
-        role = exchange_online::SEND_ROLE
-    )]
-    SendRoleMissing,
-    /// It is no longer valid.
-    #[error("the token expired at {0}: compare the clocks of this cluster and of the token endpoint")]
-    Expired(Timestamp),
-}
-
-/// What is visibly wrong with a token for Exchange Online. `audiences` are those that would do, the one
-/// to recommend first; see [`exchange_online_audiences`]. Empty means that nothing can be seen: then
-/// the service principal or the mailbox's permission is missing ([`exchange_online::CHECK_LIST`]).
-pub fn objections(claims: &TokenClaims, audiences: &[&str], now: Timestamp) -> Vec<Objection> {
-    let audience = claims.audience.as_deref().zip(audiences.first()).and_then(|(found, expected)| {
-        let fits = audiences.iter().any(|audience| same_audience(audience, found));
-        (!fits).then(|| Objection::Audience { found: found.to_owned(), expected: (*expected).to_owned() })
-    });
-    // Of an opaque token nothing is known, hence nothing is missing. With another audience the roles
-    // are those of another service, and a second objection would send people the wrong way.
-    let judged = claims.audience.is_some() && audience.is_none();
-    let role = (judged && !claims.roles.iter().any(|role| role == exchange_online::SEND_ROLE))
-        .then_some(Objection::SendRoleMissing);
-    let expired = claims.expires_at.filter(|at| *at <= now).map(Objection::Expired);
-    [audience, role, expired].into_iter().flatten().collect()
-}
-
-/// The audiences that a token asked for with `scope` may carry: the scope's resource, or the number
-/// that Exchange Online has in every tenant.
-pub fn exchange_online_audiences(scope: &str) -> [&str; 2] {
-    [scope.strip_suffix("/.default").unwrap_or(scope), exchange_online::APPLICATION_ID]
-}
-
-fn same_audience(a: &str, b: &str) -> bool {
-    a.trim_end_matches('/').eq_ignore_ascii_case(b.trim_end_matches('/'))
-}
-
 /// Reads the claims of a JWT (RFC 7519) without verifying it. Anything else yields empty claims.
 pub fn inspect(token: &str) -> TokenClaims {
     payload(token).map(|claims| read(&claims)).unwrap_or_default()
+}
+
+/// Claims that are texts, as they may be shown; empty where there are none.
+pub(super) fn texts<const N: usize>(token: &str, names: [&str; N]) -> [String; N] {
+    let claims = payload(token).unwrap_or_default();
+    names.map(|name| text(&claims, name).unwrap_or_default())
 }
 
 fn payload(token: &str) -> Option<Map<String, Value>> {
@@ -99,11 +57,7 @@ fn payload(token: &str) -> Option<Map<String, Value>> {
 }
 
 fn read(claims: &Map<String, Value>) -> TokenClaims {
-    let text = |name: &str| match claims.get(name)? {
-        Value::String(text) => shown(text),
-        Value::Array(entries) => entries.iter().find_map(Value::as_str).and_then(shown),
-        _ => None,
-    };
+    let text = |name: &str| text(claims, name);
     let list = |name: &str| -> Vec<String> {
         match claims.get(name) {
             Some(Value::String(words)) => words.split(' ').filter_map(shown).take(MAX_ENTRIES).collect(),
@@ -120,7 +74,17 @@ fn read(claims: &Map<String, Value>) -> TokenClaims {
         scope: or(list("scp"), "scope"),
         tenant: text("tid"),
         app_id: text("appid").or_else(|| text("azp")).or_else(|| text("client_id")),
+        object_id: text("oid"),
+        user: ["upn", "preferred_username", "unique_name", "email"].into_iter().find_map(text),
         expires_at: claims.get("exp").and_then(seconds),
+    }
+}
+
+fn text(claims: &Map<String, Value>, name: &str) -> Option<String> {
+    match claims.get(name)? {
+        Value::String(text) => shown(text),
+        Value::Array(entries) => entries.iter().find_map(Value::as_str).and_then(shown),
+        _ => None,
     }
 }
 
@@ -158,24 +122,25 @@ mod tests {
     fn reads_what_providers_put_there() {
         let entra = json!({
             "aud": "https://outlook.office365.com", "iss": "https://sts.windows.net/t/", "exp": 1_800_000_000,
-            "appid": "a", "tid": "t", "roles": ["SMTP.SendAsApp", 7, "IMAP.AccessAsApp"], "ver": "1.0",
+            "appid": "a", "tid": "t", "oid": "o", "roles": ["SMTP.SendAsApp", 7, "IMAP.AccessAsApp"], "ver": "1.0",
         });
         let expected = TokenClaims {
             audience: Some("https://outlook.office365.com".into()),
             roles: vec!["SMTP.SendAsApp".into(), "IMAP.AccessAsApp".into()],
             tenant: Some("t".into()),
             app_id: Some("a".into()),
+            object_id: Some("o".into()),
             expires_at: Some(at(1_800_000_000)),
             ..TokenClaims::default()
         };
         assert_eq!(inspect(&jwt(&entra)), expected);
 
-        let keycloak =
-            json!({ "aud": ["mail", "account"], "azp": "a", "scope": "email  send", "exp": 1.5e9 });
+        let keycloak = json!({ "aud": ["mail", "account"], "azp": "a", "preferred_username": "ada", "scope": "email  send", "exp": 1.5e9 });
         let expected = TokenClaims {
             audience: Some("mail".into()),
             scope: vec!["email".into(), "send".into()],
             app_id: Some("a".into()),
+            user: Some("ada".into()),
             expires_at: Some(at(1_500_000_000)),
             ..TokenClaims::default()
         };
@@ -200,42 +165,6 @@ mod tests {
         assert_eq!(claims.roles.first().unwrap(), "role 0");
         assert_eq!(claims.audience.unwrap().chars().count(), 200);
         assert_eq!(claims.tenant, None);
-    }
-
-    #[test]
-    fn what_is_visibly_wrong() {
-        let scope = "https://outlook.office365.com/.default";
-        let claims = |audience: &str, roles: &[&str], expires: i64| TokenClaims {
-            audience: Some(audience.into()),
-            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-            expires_at: Some(at(expires)),
-            ..TokenClaims::default()
-        };
-        let wrong_audience = |found: &str| Objection::Audience {
-            found: found.into(),
-            expected: "https://outlook.office365.com".into(),
-        };
-        for (claims, expected) in [
-            (claims("https://outlook.office365.com", &["SMTP.SendAsApp"], 11), vec![]),
-            (claims("https://outlook.office365.com/", &["SMTP.SendAsApp"], 11), vec![]),
-            (claims(exchange_online::APPLICATION_ID, &["SMTP.SendAsApp"], 11), vec![]),
-            (claims("https://outlook.office365.com", &["Mail.Send"], 11), vec![Objection::SendRoleMissing]),
-            (
-                claims("https://graph.microsoft.com", &[], 11),
-                vec![wrong_audience("https://graph.microsoft.com")],
-            ),
-            (
-                claims("https://outlook.office365.com", &[], 10),
-                vec![Objection::SendRoleMissing, Objection::Expired(at(10))],
-            ),
-            (TokenClaims::default(), vec![]),
-        ] {
-            assert_eq!(
-                objections(&claims, &exchange_online_audiences(scope), at(10)),
-                expected,
-                "{claims:?}"
-            );
-        }
     }
 
     proptest! {

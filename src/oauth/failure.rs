@@ -3,15 +3,17 @@
 //! find better words. Messages hold nothing that changes from one try to the next (no correlation
 //! or trace ID, no time), so that an unchanged failure causes no new status.
 
+use super::entra;
 use super::exchange::RequestError;
 use super::http::{Answer, HttpError};
-use super::refusal::{OAuthError, host, shown};
-use super::request::TokenRequest;
+use super::refusal::OAuthError;
+use super::sent::Sent;
 use crate::api::Reason;
+use crate::domain::failure::{Peer, Permanence, Phase, tls_problem};
+use crate::domain::verification::StageFailure;
 use jiff::Timestamp;
-use oauth2::RequestTokenError;
-use serde_json::Value;
 use std::time::Duration;
+use url::Url;
 
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +23,8 @@ pub struct TokenFailure {
     pub reason: Reason,
     /// Whether trying again can help.
     pub permanence: Permanence,
+    /// Not before this has passed, if the server said so; at most a day.
+    pub retry_after: Option<Duration>,
     /// What happened and what to do; free of secrets, the server's own words in it at most 200
     /// printable characters. The same for the same failure.
     pub message: String,
@@ -29,18 +33,6 @@ pub struct TokenFailure {
     pub correlation_id: Option<String>,
     /// Entra ID's error number.
     pub aadsts: Option<u64>,
-}
-
-/// How long a failure lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permanence {
-    /// It may pass by itself.
-    Temporary {
-        /// Not before this has passed, if the server said so; at most a day.
-        retry_after: Option<Duration>,
-    },
-    /// Not before the Secret, the spec or something at the provider changes.
-    UntilChanged,
 }
 
 /// Servers that ask for more are asked again after this.
@@ -52,34 +44,52 @@ impl TokenFailure {
         Self::new(Reason::InvalidSpec, Permanence::UntilChanged, message)
     }
 
-    fn new(reason: Reason, permanence: Permanence, message: impl Into<String>) -> Self {
-        Self { reason, permanence, message: message.into(), correlation_id: None, aadsts: None }
+    /// The exchange ended without a result, as it does when the process ends.
+    pub(super) fn interrupted() -> Self {
+        let message = "the token request was broken off; it is made again";
+        Self::new(Reason::TokenEndpointUnavailable, Permanence::Temporary, message)
     }
-}
 
-const TEMPORARY: Permanence = Permanence::Temporary { retry_after: None };
-
-/// Sorts whatever went wrong with a request.
-pub(super) fn of(request: &TokenRequest, error: &RequestError, now: Timestamp) -> TokenFailure {
-    match error {
-        RequestTokenError::Request(error) => without_success(request, error, now),
-        RequestTokenError::Parse(_, body) => unusable(request, what_is_wrong(body)),
-        RequestTokenError::ServerResponse(_) | RequestTokenError::Other(_) => {
-            unusable(request, "it is not JSON")
+    /// A failure with a sentence for an administrator, free of secrets.
+    pub fn new(reason: Reason, permanence: Permanence, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            permanence,
+            retry_after: None,
+            message: message.into(),
+            correlation_id: None,
+            aadsts: None,
         }
     }
 }
 
+impl From<TokenFailure> for StageFailure {
+    fn from(failure: TokenFailure) -> Self {
+        let TokenFailure { reason, permanence, retry_after, message, correlation_id: _, aadsts: _ } = failure;
+        Self { reason, message, permanence, retry_after, phase: Phase::Auth, reply: None }
+    }
+}
+
+/// Sorts whatever went wrong with a request.
+pub(super) fn of(sent: &Sent<'_>, error: &RequestError, now: Timestamp) -> TokenFailure {
+    match error {
+        RequestError::Http(error) => without_success(sent, error, now),
+        RequestError::NotAToken(why) => unusable(sent, why),
+    }
+}
+
 /// A status of 200 that brings no sane token. Temporary, since maintenance pages look like this too.
-pub(super) fn unusable(request: &TokenRequest, why: &str) -> TokenFailure {
-    let message = format!("the answer of {} is no usable token: {why}; check tokenURL", host(request));
-    TokenFailure::new(Reason::BadTokenResponse, TEMPORARY, message)
+pub(super) fn unusable(sent: &Sent<'_>, why: &str) -> TokenFailure {
+    let message = format!("the answer of {} is no usable token: {why}; check tokenURL", sent.host());
+    TokenFailure::new(Reason::BadTokenResponse, Permanence::Temporary, message)
 }
 
 /// Whether the refusal may mean only that credentials are taken in another place.
 pub(super) fn may_be_the_style(error: &RequestError) -> bool {
-    let RequestTokenError::Request(HttpError::Answered(answer)) = error else { return false };
+    let RequestError::Http(HttpError::Answered(answer)) = error else { return false };
     match OAuthError::read(&answer.body.0) {
+        // Entra ID says what it is about.
+        Some(error) if error.number.is_some_and(entra::is_known) => false,
         Some(error) => matches!(error.error.as_str(), "invalid_client" | "invalid_request"),
         None => answer.status == 401,
     }
@@ -91,8 +101,8 @@ pub(super) fn plainer(first: TokenFailure, second: TokenFailure) -> TokenFailure
     if second.reason == Reason::TokenRefused { first } else { second }
 }
 
-fn without_success(request: &TokenRequest, error: &HttpError, now: Timestamp) -> TokenFailure {
-    let host = host(request);
+fn without_success(sent: &Sent<'_>, error: &HttpError, now: Timestamp) -> TokenFailure {
+    let host = sent.host();
     match error {
         HttpError::Denied(refusal) => TokenFailure::new(
             Reason::EgressDenied,
@@ -104,34 +114,52 @@ fn without_success(request: &TokenRequest, error: &HttpError, now: Timestamp) ->
             Permanence::UntilChanged,
             format!("token endpoint {host}: {why}"),
         ),
-        HttpError::Unreachable(why) => TokenFailure::new(
-            Reason::TokenEndpointUnavailable,
-            TEMPORARY,
-            format!("token endpoint {host} cannot be reached: {why}"),
+        HttpError::ProxyDenied(refusal) => TokenFailure::new(
+            Reason::EgressDenied,
+            Permanence::UntilChanged,
+            format!("proxy {}: {refusal}", sent.proxy()),
         ),
-        HttpError::Tls(reason, why) => {
-            let way_out = match reason {
-                Reason::CertificateUnknownIssuer => "; a private CA is given by caRef",
-                Reason::NotTLS => "; check the port in tokenURL",
-                _ => "",
-            };
-            TokenFailure::new(*reason, TEMPORARY, format!("token endpoint {host}: {why}{way_out}"))
+        HttpError::Unreachable(why) => {
+            let through = sent.request.proxy.as_ref().map(|_| format!(" through proxy {}", sent.proxy()));
+            TokenFailure::new(
+                Reason::TokenEndpointUnavailable,
+                Permanence::Temporary,
+                format!("token endpoint {host} cannot be reached{}: {why}", through.unwrap_or_default()),
+            )
         }
-        HttpError::TooLarge => unusable(request, "it is larger than 64 KiB"),
-        HttpError::Answered(answer) => refused(request, answer, now),
+        HttpError::Tls { error, with_proxy } => {
+            let proxy = sent.proxy();
+            let peer = if *with_proxy { Peer::Proxy(&proxy) } else { Peer::TokenEndpoint(&host) };
+            let (reason, message) = tls_problem(error, peer);
+            TokenFailure::new(reason, Permanence::Temporary, message)
+        }
+        HttpError::Proxy(reason, permanence, why) => {
+            let proxy = sent.proxy();
+            let message = match reason {
+                Reason::ProxyRefused => {
+                    format!("proxy {proxy} does not connect us to token endpoint {host}: {why}")
+                }
+                _ => format!("proxy {proxy}: {why}"),
+            };
+            TokenFailure::new(*reason, *permanence, message)
+        }
+        HttpError::TooLarge => unusable(sent, "it is larger than 64 KiB"),
+        HttpError::Answered(answer) => refused(sent, answer, now),
     }
 }
 
-fn refused(request: &TokenRequest, answer: &Answer, now: Timestamp) -> TokenFailure {
-    let host = host(request);
+fn refused(sent: &Sent<'_>, answer: &Answer, now: Timestamp) -> TokenFailure {
+    let host = sent.host();
     let status = answer.status;
-    let retry_after = answer.retry_after.as_deref().and_then(|text| retry_after(text, now));
-    let temporary = Permanence::Temporary { retry_after };
+    let temporary = |reason, message| TokenFailure {
+        retry_after: answer.retry_after.as_deref().and_then(|text| retry_after(text, now)),
+        ..TokenFailure::new(reason, Permanence::Temporary, message)
+    };
     match status {
-        200..=299 => return unusable(request, &format!("it has status {status}")),
+        200..=299 => return unusable(sent, &format!("it has status {status}")),
         300..=399 => {
-            let target = answer.location.as_deref().and_then(|url| oauth2::url::Url::parse(url).ok());
-            let target = target.and_then(|url| Some(format!(" to {}", shown(request, url.host_str()?))));
+            let target = answer.location.as_deref().and_then(|url| Url::parse(url).ok());
+            let target = target.and_then(|url| Some(format!(" to {}", sent.shown(url.host_str()?))));
             let message = format!(
                 "token endpoint {host} redirects{}, which is not followed because the secret would go along; correct tokenURL",
                 target.unwrap_or_default()
@@ -140,7 +168,7 @@ fn refused(request: &TokenRequest, answer: &Answer, now: Timestamp) -> TokenFail
         }
         429 => {
             let message = format!("token endpoint {host} asks for fewer requests (status 429)");
-            return TokenFailure::new(Reason::Throttled, temporary, message);
+            return temporary(Reason::Throttled, message);
         }
         _ => {}
     }
@@ -150,10 +178,10 @@ fn refused(request: &TokenRequest, answer: &Answer, now: Timestamp) -> TokenFail
         .is_some_and(|error| matches!(error.error.as_str(), "temporarily_unavailable" | "server_error"));
     let mut failure = if passing || matches!(status, 408 | 425 | 500..) {
         let message = format!("token endpoint {host} has a passing problem (status {status})");
-        TokenFailure::new(Reason::TokenEndpointUnavailable, temporary, message)
+        temporary(Reason::TokenEndpointUnavailable, message)
     } else if let Some(error) = &error {
-        let reason = error.reason();
-        TokenFailure::new(reason, Permanence::UntilChanged, error.sentence(reason, request))
+        let reason = error.reason(sent);
+        TokenFailure::new(reason, Permanence::UntilChanged, error.sentence(reason, sent))
     } else {
         let message =
             format!("token endpoint {host} answers with status {status} and no OAuth2 error; check tokenURL");
@@ -164,24 +192,6 @@ fn refused(request: &TokenRequest, answer: &Answer, now: Timestamp) -> TokenFail
         failure.correlation_id = error.correlation_id;
     }
     failure
-}
-
-/// Says what keeps a body of status 200 from being a token, in words of our own: serde's would
-/// quote from the body.
-fn what_is_wrong(body: &[u8]) -> &'static str {
-    let Ok(body) = serde_json::from_slice::<Value>(body) else { return "it is not JSON" };
-    let is_text = |name: &str| body.get(name).is_some_and(Value::is_string);
-    if !body.is_object() {
-        "it is no JSON object"
-    } else if body.get("error").is_some() {
-        "it is an error with status 200"
-    } else if !is_text("access_token") {
-        "it has no access_token"
-    } else if !is_text("token_type") {
-        "it has no token_type"
-    } else {
-        "a field has the wrong type, most likely expires_in, which has to be a number of seconds"
-    }
 }
 
 /// RFC 9110, section 10.2.3: seconds or a date.
@@ -222,8 +232,7 @@ mod tests {
 
     #[test]
     fn status_and_error_decide_how_long_it_lasts() {
-        let temporary = Permanence::Temporary { retry_after: Some(Duration::from_secs(7)) };
-        let held = Permanence::UntilChanged;
+        let (temporary, held) = (Permanence::Temporary, Permanence::UntilChanged);
         for (status, error, reason, permanence) in [
             (307, "", Reason::TokenEndpointRedirects, held),
             (400, "invalid_client", Reason::InvalidClientSecret, held),
@@ -248,9 +257,11 @@ mod tests {
                 location: Some("https://evil.example/\u{1b}[31m?x=y".into()),
                 body: Body(body.into_bytes()),
             };
-            let request = super::super::refusal::example();
-            let failure = refused(&request, &answer, NOW.parse().unwrap());
+            let request = super::super::tests::example();
+            let failure = refused(&Sent::new(&request), &answer, NOW.parse().unwrap());
             assert_eq!((failure.reason, failure.permanence), (reason, permanence), "{status} {error}");
+            let asked = (permanence == temporary).then_some(Duration::from_secs(7));
+            assert_eq!(failure.retry_after, asked, "{status} {error}");
         }
     }
 

@@ -1,17 +1,21 @@
-//! One HTTPS request to a token endpoint: bounded in time and size, no redirect followed, no proxy
-//! taken from the environment, and only to addresses that the egress policy admits. Knows nothing
-//! of OAuth, and hands on a server's body only as bytes that print as their length.
+//! One HTTPS request to a token endpoint: bounded in time and size, no redirect followed, no proxy but the one that
+//! is asked for, and only to addresses that the egress policy admits. Knows nothing of OAuth, and hands on a
+//! server's body only as bytes that print as their length.
 
-use crate::{api::Reason, domain::egress};
-use oauth2::url::{Host, Url};
-use oauth2::{HttpRequest, HttpResponse, http};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use super::addresses::{self, PermittedAddresses};
+use super::proxied;
+use super::request::{Fingerprint, Proxy};
+use super::transport;
+use crate::api::Reason;
+use crate::domain::egress;
+use crate::domain::failure::Permanence;
+use crate::domain::secret::Secret;
+use crate::smtp::tls;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use std::collections::HashMap;
-use std::error::Error;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use url::Url;
 
 /// From the name's resolution to the last byte of the answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,33 +23,62 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest body read. Real answers stay below 8 KiB.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 
-/// Clients kept, one for each CA bundle in use.
+/// Clients kept, one for each CA bundle and proxy in use.
 const MAX_CLIENTS: usize = 64;
 
-/// Sends requests; one reqwest client per CA bundle, since reading the system's roots takes
+/// Where a request goes.
+#[derive(Clone, Copy)]
+pub(super) struct Route<'a> {
+    pub url: &'a Url,
+    /// Trusted instead of the system's roots.
+    pub ca_pem: Option<&'a str>,
+    pub proxy: Option<&'a Proxy>,
+}
+
+/// What is sent.
+pub(super) struct Post {
+    /// `application/x-www-form-urlencoded`.
+    pub form: String,
+    /// `Authorization`, whole.
+    pub authorization: Option<Secret>,
+}
+
+/// Sends requests; one reqwest client per CA bundle and proxy, since reading the system's roots takes
 /// milliseconds. Connections are not kept: a token an hour gains nothing by it, and a connection the
 /// server has closed meanwhile would only cause errors.
 pub(super) struct Http {
     egress: Arc<egress::Policy>,
     timeout: Duration,
-    clients: Mutex<HashMap<Option<String>, reqwest::Client>>,
+    clients: Mutex<HashMap<ClientKey, reqwest::Client>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct ClientKey {
+    ca_pem: Option<String>,
+    proxy: Option<(Url, Fingerprint)>,
 }
 
 /// Why there is no answer with status 200.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HttpError {
-    /// The egress policy refuses every address of the host.
+    /// The egress policy refuses the host.
     #[error(transparent)]
     Denied(egress::Refusal),
+    /// The egress policy refuses the proxy.
+    #[error(transparent)]
+    ProxyDenied(egress::Refusal),
     /// There are no certificates to trust.
     #[error("{0}")]
-    NoRoots(&'static str),
+    NoRoots(String),
     /// Name, connection or time; the text is our own or the operating system's.
     #[error("{0}")]
     Unreachable(String),
-    /// The TLS handshake failed.
-    #[error("{1}")]
-    Tls(Reason, &'static str),
+    /// The TLS handshake failed, with the endpoint or with the proxy.
+    #[error("the TLS handshake failed")]
+    Tls { error: rustls::Error, with_proxy: bool },
+    /// The proxy does not do what it is for; the text is our own.
+    #[error("{2}")]
+    Proxy(Reason, Permanence, String),
     /// A status of 200 with more than [`MAX_BODY`].
     #[error("the answer is larger than {} KiB", MAX_BODY / 1024)]
     TooLarge,
@@ -80,90 +113,93 @@ impl Http {
         Self { egress, timeout, clients: Mutex::default() }
     }
 
-    /// Sends the request, trusting `ca_pem` or else the system's roots.
-    pub(super) async fn send(
-        &self,
-        ca_pem: Option<&str>,
-        request: HttpRequest,
-    ) -> Result<HttpResponse, HttpError> {
+    /// Sends the request and returns the body of an answer with status 200.
+    pub(super) async fn send(&self, route: Route<'_>, post: Post) -> Result<Vec<u8>, HttpError> {
         let late =
             |_| HttpError::Unreachable(format!("no complete answer within {} s", self.timeout.as_secs()));
-        tokio::time::timeout(self.timeout, self.exchange(ca_pem, request)).await.map_err(late)?
+        tokio::time::timeout(self.timeout, self.exchange(route, post)).await.map_err(late)?
     }
 
-    async fn exchange(&self, ca_pem: Option<&str>, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let client = self.client(ca_pem)?;
-        let request = reqwest::Request::try_from(request).map_err(|error| transport(&error))?;
-        self.check_literal(request.url())?;
-        let mut response = client.execute(request).await.map_err(|error| transport(&error))?;
+    async fn exchange(&self, route: Route<'_>, post: Post) -> Result<Vec<u8>, HttpError> {
+        let client = self.client(route)?;
+        match route.proxy {
+            None => addresses::check_literal(route.url, &self.egress).map_err(HttpError::Denied)?,
+            Some(proxy) => addresses::check_proxied(route.url, &proxy.url, &self.egress).await?,
+        }
+        let mut request = client
+            .post(route.url.clone())
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(post.form);
+        if let Some(authorization) = post.authorization {
+            request = request.header(AUTHORIZATION, authorization.expose());
+        }
+        let mut response = request.send().await.map_err(|error| transport::sort(&error))?;
         let (body, read) = read_bounded(&mut response).await;
         if response.status() == reqwest::StatusCode::OK {
-            read?;
-            let mut answer = HttpResponse::new(body);
-            if let Some(kind) = response.headers().get(http::header::CONTENT_TYPE) {
-                answer.headers_mut().insert(http::header::CONTENT_TYPE, kind.clone());
-            }
-            return Ok(answer);
+            return read.map(|()| body);
         }
         // A refusal is one whatever its body; what did arrive of it words the reason.
-        let header = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let header = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         Err(HttpError::Answered(Box::new(Answer {
             status: response.status().as_u16(),
-            retry_after: header(http::header::RETRY_AFTER),
-            location: header(http::header::LOCATION),
+            retry_after: header(RETRY_AFTER),
+            location: header(LOCATION),
             body: Body(body),
         })))
     }
 
-    /// An address in the URL itself never passes through the resolver.
-    fn check_literal(&self, url: &Url) -> Result<(), HttpError> {
-        let address: IpAddr = match url.host() {
-            Some(Host::Ipv4(address)) => address.into(),
-            Some(Host::Ipv6(address)) => address.into(),
-            Some(Host::Domain(_)) | None => return Ok(()),
+    fn client(&self, route: Route<'_>) -> Result<reqwest::Client, HttpError> {
+        let key = ClientKey {
+            ca_pem: route.ca_pem.map(str::to_owned),
+            proxy: route.proxy.map(|proxy| {
+                let login = proxy.credentials.as_ref();
+                let login = login.map(|(name, password)| [name.as_str(), password.expose()]);
+                (proxy.url.clone(), Fingerprint::of(login.into_iter().flatten()))
+            }),
         };
-        self.egress.check(address).map_err(HttpError::Denied)
-    }
-
-    fn client(&self, ca_pem: Option<&str>) -> Result<reqwest::Client, HttpError> {
-        let key = ca_pem.map(str::to_owned);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = build(ca_pem, Arc::clone(&self.egress))?;
+        let client = build(route, Arc::clone(&self.egress))?;
         if clients.len() >= MAX_CLIENTS {
-            clients.clear(); // bundles that were replaced; those in use come back at their next request
+            clients.clear(); // those of bundles that were replaced; the others come back with their next request
         }
         clients.insert(key, client.clone());
         Ok(client)
     }
 }
 
-fn build(ca_pem: Option<&str>, egress: Arc<egress::Policy>) -> Result<reqwest::Client, HttpError> {
+fn build(route: Route<'_>, egress: Arc<egress::Policy>) -> Result<reqwest::Client, HttpError> {
+    let no_roots = |error: tls::TlsSettingsError| HttpError::NoRoots(error.to_string());
+    let roots = match route.ca_pem {
+        Some(pem) => tls::bundled_roots(pem.as_bytes()).map_err(no_roots)?,
+        None => tls::system_roots(),
+    };
+    if roots.is_empty() {
+        return Err(HttpError::NoRoots("the operator's image holds no system certificates".to_owned()));
+    }
+    let unusable = || HttpError::Unreachable("an HTTP client cannot be set up for it".to_owned());
+    let settings = match route.proxy.filter(|proxy| proxy.url.scheme() == "https") {
+        None => tls::client_config(roots, tls::MinVersion::Tls12, None).map_err(no_roots)?,
+        Some(proxy) => proxied::settings(&proxy.url, tls::system_roots(), roots).ok_or_else(unusable)?,
+    };
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("mail-operator/", env!("CARGO_PKG_VERSION")))
         .https_only(true)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
-        .no_proxy()
+        .no_proxy() // none from the environment
         .referer(false)
         .pool_max_idle_per_host(0)
         .connect_timeout(TIMEOUT / 2) // leaves time for a second address
+        .tls_backend_preconfigured(Arc::unwrap_or_clone(settings))
         .dns_resolver(PermittedAddresses { egress });
-    if let Some(pem) = ca_pem {
-        let unusable = HttpError::NoRoots("the CA bundle holds no usable PEM certificate");
-        match reqwest::Certificate::from_pem_bundle(pem.as_bytes()) {
-            Ok(roots) if !roots.is_empty() => builder = builder.tls_certs_only(roots),
-            Ok(_) | Err(_) => return Err(unusable),
-        }
+    if let Some(proxy) = route.proxy {
+        builder = builder.proxy(proxied::client_proxy(proxy).ok_or_else(unusable)?);
     }
-    builder.build().map_err(|_| {
-        HttpError::NoRoots(match ca_pem {
-            Some(_) => "the CA bundle holds a certificate that cannot be used",
-            None => "the operator's image holds no system certificates",
-        })
-    })
+    builder.build().map_err(|_| unusable())
 }
 
 async fn read_bounded(response: &mut reqwest::Response) -> (Vec<u8>, Result<(), HttpError>) {
@@ -178,142 +214,7 @@ async fn read_bounded(response: &mut reqwest::Response) -> (Vec<u8>, Result<(), 
                 }
             }
             Ok(None) => return (body, Ok(())),
-            Err(error) => return (body, Err(transport(&error))),
-        }
-    }
-}
-
-/// Resolves names like the system does and keeps the addresses that the policy admits. The connection
-/// is made to these very addresses, so that no second answer of the DNS can replace them.
-struct PermittedAddresses {
-    egress: Arc<egress::Policy>,
-}
-
-impl Resolve for PermittedAddresses {
-    fn resolve(&self, name: Name) -> Resolving {
-        let egress = Arc::clone(&self.egress);
-        Box::pin(async move {
-            // Port 0 stands for the URL's.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            Ok(Box::new(permitted(found.collect(), &egress)?.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// The addresses the policy admits; its refusal if there were addresses and it admits none.
-fn permitted(
-    mut found: Vec<SocketAddr>,
-    egress: &egress::Policy,
-) -> Result<Vec<SocketAddr>, egress::Refusal> {
-    let mut refusal = None;
-    found.retain(|address| match egress.check(address.ip()) {
-        Ok(()) => true,
-        Err(refused) => {
-            refusal.get_or_insert(refused);
-            false
-        }
-    });
-    match refusal {
-        Some(refusal) if found.is_empty() => Err(refusal),
-        _ => Ok(found),
-    }
-}
-
-/// Sorts what reqwest reports by what lies at the bottom of it.
-fn transport(error: &reqwest::Error) -> HttpError {
-    let mut causes = std::iter::successors(Some(error as &(dyn Error + 'static)), |error| beneath(*error));
-    let found = causes.find_map(|cause| {
-        if let Some(refusal) = cause.downcast_ref::<egress::Refusal>() {
-            return Some(HttpError::Denied(refusal.clone()));
-        }
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            let (reason, words) = tls_failure(tls);
-            return Some(HttpError::Tls(reason, words));
-        }
-        let io = cause.downcast_ref::<io::Error>().filter(|io| io.get_ref().is_none_or(is_plain_text))?;
-        Some(HttpError::Unreachable(io_failure(io)))
-    });
-    found.unwrap_or_else(|| {
-        HttpError::Unreachable(
-            if error.is_timeout() {
-                "no answer to the connection attempt"
-            } else {
-                "the connection broke before the answer was complete"
-            }
-            .to_owned(),
-        )
-    })
-}
-
-/// The next cause. `io::Error` passes over the error it wraps, which is the one that counts.
-fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(wrapped) => Some(wrapped),
-        None => error.source(),
-    }
-}
-
-/// Whether an `io::Error` wraps words only: the resolver's answer, not an error of a type of its own.
-fn is_plain_text(wrapped: &(dyn Error + Send + Sync + 'static)) -> bool {
-    !wrapped.is::<rustls::Error>() && !wrapped.is::<io::Error>() && wrapped.source().is_none()
-}
-
-fn io_failure(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::TimedOut => "no answer to the connection attempt".to_owned(),
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
-        _ => super::masking::printable(&error.to_string(), &[]),
-    }
-}
-
-fn tls_failure(error: &rustls::Error) -> (Reason, &'static str) {
-    use rustls::{AlertDescription, CertificateError as Certificate, Error as Tls};
-    match error {
-        Tls::InvalidCertificate(certificate) => match certificate {
-            // A bad signature is what a private CA that was made anew under its old name looks like.
-            Certificate::UnknownIssuer | Certificate::BadSignature => {
-                (Reason::CertificateUnknownIssuer, "its certificate is signed by nobody we know")
-            }
-            Certificate::Expired
-            | Certificate::ExpiredContext { .. }
-            | Certificate::NotValidYet
-            | Certificate::NotValidYetContext { .. } => {
-                (Reason::CertificateExpired, "its certificate is no longer, or not yet, valid")
-            }
-            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
-                (Reason::CertificateNameMismatch, "its certificate is for another name")
-            }
-            _ => (Reason::CertificateInvalid, "its certificate cannot be accepted"),
-        },
-        Tls::InvalidMessage(_) => (Reason::NotTLS, "it speaks no TLS on this port"),
-        Tls::PeerIncompatible(_) | Tls::AlertReceived(AlertDescription::ProtocolVersion) => {
-            (Reason::TLSVersionTooOld, "it offers only TLS older than 1.2")
-        }
-        _ => (Reason::TLSHandshakeFailed, "the TLS handshake failed"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn of_several_addresses_only_the_permitted_ones_are_left() {
-        let addresses =
-            |list: &[&str]| list.iter().map(|address| address.parse().unwrap()).collect::<Vec<_>>();
-        let policy = egress::Policy::default();
-        for (found, left) in [
-            (&["127.0.0.1:0", "198.51.100.7:0", "[::1]:0"][..], Some(&["198.51.100.7:0"][..])),
-            (&["198.51.100.7:0", "[2001:db8::1]:0"], Some(&["198.51.100.7:0", "[2001:db8::1]:0"])),
-            (&["169.254.169.254:0", "127.0.0.1:0"], None),
-            (&[], Some(&[])),
-        ] {
-            assert_eq!(permitted(addresses(found), &policy).ok(), left.map(addresses), "{found:?}");
+            Err(error) => return (body, Err(transport::sort(&error))),
         }
     }
 }

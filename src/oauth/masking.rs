@@ -54,7 +54,7 @@ fn mark(characters: &[char], secret: &[char], hidden: &mut [bool]) {
 
 /// As in a form body (`application/x-www-form-urlencoded`).
 fn percent_encoded(text: &str) -> String {
-    oauth2::url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// Characters without a shape of their own: they could part a secret in two for the search and not

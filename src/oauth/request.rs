@@ -4,10 +4,11 @@
 use super::failure::TokenFailure;
 use crate::domain::secret::Secret;
 use futures::future::BoxFuture;
-use oauth2::url::Url;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use url::Url;
 
 /// Asks for a token.
 #[derive(Debug, Clone)]
@@ -87,7 +88,7 @@ impl fmt::Debug for AssertionSource {
 /// A proxy for token requests.
 #[derive(Debug, Clone)]
 pub struct Proxy {
-    /// `socks5://`, `http://` or `https://` with host and port.
+    /// `socks5h://`, `http://` or `https://` with host and port.
     pub url: Url,
     /// User name and password.
     pub credentials: Option<(String, Secret)>,
@@ -131,11 +132,35 @@ pub enum ClientAuthentication {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TokenKey {
     versions: Vec<SecretVersion>,
+    credentials: Fingerprint,
     token_url: Url,
     client_id: String,
     subject: Option<String>,
     scopes: Vec<String>,
     parameters: BTreeMap<String, String>,
+}
+
+/// Tells credentials apart that are kept in one Secret, as the refresh tokens of several mailboxes may be,
+/// without holding a copy of them as long as a token.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    pub(super) fn of<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut digest = Sha256::new();
+        for part in parts {
+            // With their lengths, so that no two lists run together to the same text.
+            digest.update(part.len().to_be_bytes());
+            digest.update(part);
+        }
+        Self(digest.finalize().into())
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint")
+    }
 }
 
 impl TokenRequest {
@@ -146,15 +171,25 @@ impl TokenRequest {
             token_url,
             client_id,
             grant,
-            proof: _, // stands in the versions; no copy of it lives as long as a token
+            proof,
             versions,
             scopes,
             parameters,
             ca_pem: _, // says how to ask, not for what
             proxy: _,  // likewise
         } = self;
+        let proof = match proof {
+            Proof::None | Proof::Federated(_) => "",
+            Proof::Secret { secret, .. } => secret.expose(),
+            Proof::Certificate { key_pem, .. } => key_pem.expose(),
+        };
+        let granted = match grant {
+            Grant::ClientCredentials => "",
+            Grant::RefreshToken(secret) | Grant::JWTBearer { key_file: secret, .. } => secret.expose(),
+        };
         TokenKey {
             versions: versions.clone(),
+            credentials: Fingerprint::of([proof, granted]),
             token_url: token_url.clone(),
             client_id: client_id.clone(),
             subject: match grant {

@@ -3,13 +3,11 @@
 //! always verified; there is no switch to turn that off.
 
 use crate::api::Reason;
-use crate::domain::failure::Failure;
+use crate::domain::failure::{Failure, Peer, tls_problem};
 use crate::domain::secret::Secret;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, InvalidMessage, PeerIncompatible, RootCertStore,
-};
+use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::sync::Arc;
 
@@ -148,7 +146,9 @@ impl TlsInfo {
     pub(super) fn check(&self, now: jiff::Timestamp) -> Result<(), Failure> {
         let end = self.certificate.as_ref().and_then(|certificate| certificate.not_after);
         if self.resumed && end.is_some_and(|end| end < now) {
-            return Err(certificate_failure(&CertificateError::Expired, ""));
+            let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+            let (reason, detail) = tls_problem(&expired, Peer::MailServer(""));
+            return Err(Failure::tls(reason, detail));
         }
         Ok(())
     }
@@ -168,103 +168,12 @@ fn describe(der: &[u8]) -> Option<CertificateInfo> {
     })
 }
 
-/// What a TLS error means; `None` where the error is not about TLS. The sentences contain only what
-/// we know ourselves: before the handshake is done, the other side's words count for nothing.
+/// What a TLS error means; `None` where the error is not about TLS.
 pub(super) fn failure(error: &io::Error, name: Option<&ServerName<'_>>) -> Option<Failure> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let name = name.map_or_else(|| "the server".into(), ServerName::to_str);
-    Some(match error {
-        rustls::Error::InvalidCertificate(error) => certificate_failure(error, &name),
-        rustls::Error::PeerIncompatible(
-            PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
-            | PeerIncompatible::ServerDoesNotSupportTls12Or13
-            | PeerIncompatible::Tls12NotOffered
-            | PeerIncompatible::Tls12NotOfferedOrEnabled,
-        )
-        | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => Failure::tls(
-            Reason::TLSVersionTooOld,
-            "the server offers only TLS versions older than tls.minVersion; update the server, or lower \
-             tls.minVersion if it is 1.3",
-        ),
-        rustls::Error::InvalidMessage(
-            InvalidMessage::InvalidContentType
-            | InvalidMessage::UnknownProtocolVersion
-            | InvalidMessage::MessageTooLarge
-            | InvalidMessage::MessageTooShort
-            | InvalidMessage::InvalidEmptyPayload,
-        )
-        | rustls::Error::PeerSentOversizedRecord => Failure::not_tls(),
-        rustls::Error::AlertReceived(
-            AlertDescription::CertificateRequired
-            | AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied,
-        ) => Failure::tls(
-            Reason::TLSHandshakeFailed,
-            "the server demands a client certificate that it knows; set or correct \
-             tls.clientCertificateSecretRef",
-        ),
-        rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => Failure::tls(
-            Reason::CertificateNameMismatch,
-            format!("the server has no certificate for {name}; correct host or tls.serverName"),
-        ),
-        other => {
-            Failure::tls(Reason::TLSHandshakeFailed, format!("the TLS handshake failed: {}", in_words(other)))
-        }
-    })
-}
-
-fn certificate_failure(error: &CertificateError, name: &str) -> Failure {
-    match error {
-        CertificateError::UnknownIssuer => Failure::tls(
-            Reason::CertificateUnknownIssuer,
-            "the server's certificate is signed by no authority we know; if it is a private one, give its \
-             certificate in tls.caRef",
-        ),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Failure::tls(
-            Reason::CertificateExpired,
-            "the server's certificate has expired; it must be renewed on the server",
-        ),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Failure::tls(
-            Reason::CertificateExpired,
-            "the server's certificate is not valid yet; compare the clocks of the server and of this node",
-        ),
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Failure::tls(
-            Reason::CertificateNameMismatch,
-            format!(
-                "the server's certificate is not for {name}; use a host name that stands in it, or name one in \
-                 tls.serverName"
-            ),
-        ),
-        // An authority made anew under its old name: the name is known, the key is not.
-        CertificateError::BadSignature => Failure::tls(
-            Reason::CertificateUnknownIssuer,
-            "the server's certificate is not signed by the authority we know under that name; if the authority \
-             was made anew, update tls.caRef",
-        ),
-        _ => Failure::tls(
-            Reason::CertificateInvalid,
-            "the server's certificate cannot be used for a mail server (wrong purpose, form or algorithm, or \
-             an authority's own certificate); it must be replaced on the server",
-        ),
-    }
-}
-
-/// The kind of an error without its details, some of which are the other side's bytes.
-const fn in_words(error: &rustls::Error) -> &'static str {
-    match error {
-        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-            "the server finds no cipher in common, or demands a client certificate"
-        }
-        rustls::Error::AlertReceived(_) => "the server ended it with an alert",
-        rustls::Error::PeerIncompatible(_) => "the server and we have no cipher or key exchange in common",
-        rustls::Error::NoCertificatesPresented => "the server shows no certificate",
-        _ => "the server does not keep to the protocol",
-    }
+    let (reason, detail) = tls_problem(error, Peer::MailServer(&name));
+    Some(Failure::tls(reason, detail))
 }
 
 #[cfg(test)]

@@ -21,6 +21,16 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get]
+# Whether the ServiceAccount of a `federatedToken` exists and permits its use by an annotation. This gives no token.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get]
+{{- if has "*" .Values.federation.serviceAccounts }}
+# Tokens of every ServiceAccount, because the values say so: whoever gets hold of the operator can be any of them.
+- apiGroups: [""]
+  resources: [serviceaccounts/token]
+  verbs: [create]
+{{- end }}
 # An Event when the state of an object changes; `patch` counts a repeated one instead of writing it again.
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -1,11 +1,12 @@
 //! The proxy of a mail server, as the spec says: what kind it is, where it listens and what goes through it.
 
 use crate::api::mail_server_config::{self as api, ProxyTraffic};
+use crate::api::shared::CARef;
 use crate::domain::problem::Problem;
 use url::{Host, Url};
 
 /// A proxy between us and the servers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// What it speaks.
     pub scheme: ProxyScheme,
@@ -19,6 +20,8 @@ pub struct Proxy {
     pub traffic: ProxyTraffic,
     /// Name of the Secret with user name and password.
     pub credentials: Option<String>,
+    /// Private CA.
+    pub ca: Option<CARef>,
 }
 
 /// What a proxy speaks.
@@ -67,6 +70,7 @@ impl Proxy {
             url: client_url,
             traffic: proxy.traffic,
             credentials: proxy.credentials_secret_ref.as_ref().map(|secret| secret.name.clone()),
+            ca: proxy.ca_ref.clone(),
         })
     }
 
@@ -87,7 +91,12 @@ mod tests {
     use super::*;
 
     fn parse(url: &str) -> Option<(ProxyScheme, String, u16)> {
-        let proxy = api::Proxy { url: url.into(), traffic: ProxyTraffic::All, credentials_secret_ref: None };
+        let proxy = api::Proxy {
+            url: url.into(),
+            traffic: ProxyTraffic::All,
+            credentials_secret_ref: None,
+            ca_ref: None,
+        };
         Proxy::from_spec(&proxy).ok().map(|proxy| (proxy.scheme, proxy.host, proxy.port))
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::Reason;
 use crate::domain::failure::{Permanence, Phase};
-use mail_operator_testbed::proxy::{Asked, ScriptedProxy, Speech};
+use mail_operator_testbed::proxy::{Asked, RealProxy, ScriptedProxy, Speech};
 use mail_operator_testbed::scripted_smtp::{Fault, Step};
 
 /// A name that nothing here resolves.
@@ -100,7 +100,7 @@ async fn what_proxies_answer() {
     use Permanence::{Temporary, UntilChanged};
     let pki = Pki::new();
     let server = ScriptedSmtp::builder().start().await;
-    let long = [b"HTTP/1.1 200 ok\r\nX: ".as_slice(), &[b'x'; 20 << 10]].concat();
+    let long = [b"HTTP/1.1 200 ok\r\nX: ".as_slice(), &vec![b'x'; 20 << 10]].concat();
     let many = [b"HTTP/1.1 200 ok\r\n".as_slice(), &b"a: b\r\n".repeat(65), b"\r\n"].concat();
     let socks = |code| [5, code, 0, 1, 0, 0, 0, 0, 0, 0].to_vec();
     let http = |line: &str| format!("HTTP/1.1 {line} canary\r\ncanary: x\r\n\r\ncanary").into_bytes();
@@ -108,6 +108,7 @@ async fn what_proxies_answer() {
     for (speech, answer, reason, permanence, words) in [
         (Speech::Http, http("403"), refused, UntilChanged, "HTTP status 403"),
         (Speech::Http, http("405"), refused, UntilChanged, "HTTP status 405"),
+        (Speech::Http, http("401"), Reason::ProxyAuthenticationFailed, UntilChanged, "HTTP status 401"),
         (Speech::Http, http("407"), Reason::ProxyAuthenticationFailed, UntilChanged, "credentialsSecretRef"),
         (Speech::Http, http("502"), refused, Temporary, "HTTP status 502"),
         (Speech::Http, http("503"), refused, Temporary, "HTTP status 503"),
@@ -284,4 +285,43 @@ async fn egress_rules_hold_for_the_proxy_and_for_what_is_known_of_the_target() {
     let v6 = Target { host: "2001:db8::1".into(), ..unknown };
     open(&v6, None).await.unwrap();
     assert_eq!(through.asked().last().unwrap().target, format!("[2001:db8::1]:{}", v6.port));
+}
+
+#[tokio::test]
+async fn through_proxies_that_people_run() {
+    let pki = Pki::new();
+    let (user, secret) = ("proxyuser", "canary-proxy");
+    for (mode, builder) in [
+        (TlsMode::Disabled, ScriptedSmtp::builder()),
+        (TlsMode::StartTls, ScriptedSmtp::builder().starttls(pki.server())),
+        (TlsMode::Implicit, ScriptedSmtp::builder().implicit_tls(pki.server())),
+    ] {
+        let server = builder.start().await;
+        let socks = RealProxy::microsocks(user, secret).await.unwrap();
+        let http = RealProxy::tinyproxy(user, secret, server.address().port()).await.unwrap();
+        for (speech, real) in [(Speech::Socks5, &socks), (Speech::Http, &http)] {
+            let proxy = Proxy {
+                credentials: Some((user.into(), Secret::new(secret))),
+                ..proxy(&pki, &speech, real.address())
+            };
+            let target = Target { proxy: Some(proxy.clone()), ..pki.target(&server, mode) };
+            let mut session = open(&target, None).await.unwrap();
+            send_one(&mut session, "jane@example.org").await;
+            session.quit().await;
+            let denied = |credentials| Target {
+                proxy: Some(Proxy { credentials, ..proxy.clone() }),
+                ..target.clone()
+            };
+            for credentials in [None, Some((user.into(), Secret::new("wrong")))] {
+                let failure = failure(&denied(credentials)).await;
+                assert_eq!(failure.reason, Reason::ProxyAuthenticationFailed, "{}", failure.detail);
+            }
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let nobody = listener.local_addr().unwrap();
+            drop(listener);
+            let failure = failure(&Target { port: nobody.port(), ..target.clone() }).await;
+            assert_eq!(failure.reason, Reason::ProxyRefused, "{}", failure.detail);
+        }
+        assert_eq!(server.copies_for("jane@example.org"), 2);
+    }
 }

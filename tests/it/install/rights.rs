@@ -21,6 +21,7 @@ async fn the_operator_may_do_its_work_and_no_more() {
         "patch messagetemplates.mail-operator.dev --subresource=status -n default",
         "get secrets -n default",
         "get configmaps -n default",
+        "get serviceaccounts -n default",
         "watch namespaces",
         "create events.events.k8s.io -n default",
         "patch events.events.k8s.io -n default",
@@ -58,13 +59,49 @@ async fn the_operator_may_do_its_work_and_no_more() {
         "delete customresourcedefinitions.apiextensions.k8s.io/notifications.mail-operator.dev",
         "create customresourcedefinitions.apiextensions.k8s.io",
         "list customresourcedefinitions.apiextensions.k8s.io",
+        "list serviceaccounts -n default",
         "create serviceaccounts --subresource=token -n rights",
+        "create serviceaccounts/sender --subresource=token -n default",
+        "create tokenreviews.authentication.k8s.io",
         "create pods -n rights",
         "bind clusterroles.rbac.authorization.k8s.io",
     ] {
         assert_eq!(can_i(plane, question, &operator).await, "no", "{question}");
     }
     helm(plane, &["uninstall", "rights", "--namespace", "rights"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn tokens_of_named_service_accounts_and_of_no_other() {
+    let plane = namespace("tokens").await;
+    let named = "federation.serviceAccounts={tokens/sender,default/sender.example}";
+    helm(plane, &["install", "tokens", &chart(), "--namespace", "tokens", "--set", named]).await.unwrap();
+    let operator = ["--as", "system:serviceaccount:tokens:tokens-mail-operator"];
+    for (question, expected) in [
+        ("create serviceaccounts/sender --subresource=token -n tokens", "yes"),
+        ("create serviceaccounts/sender.example --subresource=token -n default", "yes"),
+        ("create serviceaccounts/tokens-mail-operator --subresource=token -n tokens", "no"),
+        ("create serviceaccounts/default --subresource=token -n tokens", "no"),
+        ("create serviceaccounts/sender --subresource=token -n default", "no"),
+        ("create serviceaccounts/sender --subresource=token -n kube-system", "no"),
+        ("create serviceaccounts --subresource=token -n tokens", "no"),
+        ("create tokenreviews.authentication.k8s.io", "yes"),
+    ] {
+        assert_eq!(can_i(plane, question, &operator).await, expected, "{question}");
+    }
+    let every = "federation.serviceAccounts={*}";
+    helm(plane, &["upgrade", "tokens", &chart(), "--namespace", "tokens", "--set", every]).await.unwrap();
+    for question in
+        ["create serviceaccounts --subresource=token -n default", "create tokenreviews.authentication.k8s.io"]
+    {
+        assert_eq!(can_i(plane, question, &operator).await, "yes", "{question}");
+    }
+    for wrong in ["sender", "tokens/", "*/sender", "Tokens/sender"] {
+        let set = format!("federation.serviceAccounts={{{wrong}}}");
+        let refused = helm(plane, &["template", "tokens", &chart(), "--set", &set]).await;
+        assert!(refused.is_err(), "{wrong}");
+    }
+    helm(plane, &["uninstall", "tokens", "--namespace", "tokens"]).await.unwrap();
 }
 
 #[tokio::test]

@@ -13,17 +13,22 @@ use std::time::Duration;
 const CLIENT_SECRET: &str = "canary~8Q~client-secret";
 
 /// A token server, a mail server that takes its tokens, and the inbox behind that one.
-struct Microsoft {
-    oidc: Oidc,
-    dovecot: Dovecot,
-    inbox: Mailpit,
+pub struct Microsoft {
+    pub oidc: Oidc,
+    pub dovecot: Dovecot,
+    pub inbox: Mailpit,
 }
 
 impl Microsoft {
     /// Starts all three; `space` gets their authority and the client secret, which may go to them.
     async fn start(space: &Space) -> Self {
+        Self::with(space, OidcOptions::default()).await
+    }
+
+    /// The same with more that the token server knows.
+    pub async fn with(space: &Space, options: OidcOptions) -> Self {
         let authority = CertificateAuthority::new("Corp CA").unwrap();
-        let options = OidcOptions { client_secret: CLIENT_SECRET.into(), ..OidcOptions::default() };
+        let options = OidcOptions { client_secret: CLIENT_SECRET.into(), ..options };
         let (inbox, oidc) =
             tokio::try_join!(Mailpit::start(MailpitOptions::default()), Oidc::start(&authority, options))
                 .unwrap();
@@ -85,7 +90,8 @@ tls: {{ caRef: {{ name: ca }} }}",
     }
 }
 
-fn notification(name: &str, through: &str) -> String {
+/// A mail through a server.
+pub fn notification(name: &str, through: &str) -> String {
     format!(
         "apiVersion: mail-operator.dev/v1alpha1\nkind: Notification\nmetadata: {{ name: {name} }}\nspec:\n  serverRef: {{ name: {through} }}\n  \
          to: [{{ address: {name}@corp.example }}]\n  message: {{ content: {{ subject: \"To {name}\", text: Hello }} }}\n"

@@ -8,6 +8,7 @@ pub mod aiosmtpd;
 mod api_server;
 mod cache;
 pub mod certificates;
+pub mod client_keys;
 pub mod command;
 pub mod control_plane;
 pub mod delay;

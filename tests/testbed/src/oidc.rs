@@ -37,6 +37,36 @@ pub struct OidcOptions {
     pub email: String,
     /// How long a token is good, in seconds.
     pub lifetime_seconds: u32,
+    /// Further clients, which prove themselves with a certificate.
+    pub certificates: Vec<CertificateClient>,
+    /// A service account that may speak for every mailbox: its address, and its public key or certificate, PEM.
+    pub service_account: Option<(String, String)>,
+    /// A cluster one of whose ServiceAccounts is as good as the client's secret.
+    pub cluster: Option<TrustedCluster>,
+}
+
+/// A client that proves itself with a certificate.
+#[derive(Debug, Clone)]
+pub struct CertificateClient {
+    /// The application.
+    pub client_id: String,
+    /// Its certificate.
+    pub certificate_pem: String,
+    /// The only way of signing it may use; `None`: whichever fits the key.
+    pub algorithm: Option<String>,
+}
+
+/// What has to stand in a cluster's token.
+#[derive(Debug, Clone)]
+pub struct TrustedCluster {
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`.
+    pub subject: String,
+    /// `aud`.
+    pub audience: String,
+    /// The keys that sign it, as the API server publishes them.
+    pub jwks: serde_json::Value,
 }
 
 impl Default for OidcOptions {
@@ -51,6 +81,9 @@ impl Default for OidcOptions {
             roles: vec!["SMTP.SendAsApp".into()],
             email: "alerts@corp.example".into(),
             lifetime_seconds: 3600,
+            certificates: Vec::new(),
+            service_account: None,
+            cluster: None,
         }
     }
 }
@@ -62,6 +95,7 @@ pub struct Oidc {
     issuer: String,
     token_url: String,
     public_key_pem: String,
+    refresh_token: String,
     _scratch: Scratch,
 }
 
@@ -85,13 +119,14 @@ impl Oidc {
         let (certificate, key) = ca.server("localhost", &["127.0.0.1"])?.write(&scratch, "oidc")?;
         let issuer = format!("https://localhost:{port}");
         let token_path = format!("/{}/oauth2/v2.0/token", options.tenant_id);
-        let public_key = scratch.join("public.pem");
+        let (public_key, refresh_token) = (scratch.join("public.pem"), scratch.join("refresh-token"));
         let settings = json!({
             "issuer": issuer,
             "port": port,
             "certificateFile": certificate,
             "keyFile": key,
             "publicKeyFile": public_key,
+            "refreshTokenFile": refresh_token,
             "keyID": KEY_ID,
             "tokenPath": token_path,
             "clientID": options.client_id,
@@ -100,6 +135,13 @@ impl Oidc {
             "audience": options.audience,
             "lifetimeSeconds": options.lifetime_seconds,
             "claims": claims(&options),
+            "certificates": options.certificates.iter().map(|client| json!({
+                "clientID": client.client_id, "pem": client.certificate_pem, "algorithm": client.algorithm,
+            })).collect::<Vec<_>>(),
+            "serviceAccount": options.service_account.as_ref().map(|(email, pem)| json!({ "email": email, "pem": pem })),
+            "cluster": options.cluster.as_ref().map(|cluster| json!({
+                "issuer": cluster.issuer, "subject": cluster.subject, "audience": cluster.audience, "jwks": cluster.jwks,
+            })),
         });
         let settings = scratch.write("settings.json", settings.to_string())?;
         // Node looks for modules beside the file that wants them.
@@ -116,13 +158,28 @@ impl Oidc {
         process.until_ready(START_LIMIT, is_ready).await?;
         let public_key_pem =
             fs::read_to_string(&public_key).map_err(Error::io("reading the token server's key"))?;
+        let refresh_token =
+            fs::read_to_string(&refresh_token).map_err(Error::io("reading the refresh token"))?;
         let token_url = format!("{issuer}{token_path}");
-        Ok(Self { _process: process, options, issuer, token_url, public_key_pem, _scratch: scratch })
+        Ok(Self {
+            _process: process,
+            options,
+            issuer,
+            token_url,
+            public_key_pem,
+            refresh_token,
+            _scratch: scratch,
+        })
     }
 
     /// Its token endpoint, `https://localhost:PORT/TENANT/oauth2/v2.0/token`.
     pub fn token_url(&self) -> &str {
         &self.token_url
+    }
+
+    /// A refresh token that the client was given for the mailbox. It is good once.
+    pub fn refresh_token(&self) -> &str {
+        &self.refresh_token
     }
 
     /// What it was started with.

@@ -1,6 +1,10 @@
 //! A proxy in the test's own process, SOCKS5 or HTTP CONNECT, that does what its script says and
 //! remembers who asked for what. Listens on 127.0.0.1 only, and connects to nothing but the one
-//! server it was given.
+//! server it was given. Those that people run are in `real`.
+
+mod real;
+
+pub use real::RealProxy;
 
 use crate::scripted_smtp::lock;
 use base64::Engine as _;
@@ -174,7 +178,9 @@ impl Session {
         let head = String::from_utf8_lossy(&head).into_owned();
         let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
         let login = head.lines().find_map(|line| {
-            let login = BASE64.decode(line.strip_prefix("Proxy-Authorization: Basic ")?).ok()?;
+            let (name, login) = line.split_once(": Basic ")?;
+            let login =
+                BASE64.decode(login).ok().filter(|_| name.eq_ignore_ascii_case("Proxy-Authorization"))?;
             let login = String::from_utf8(login).ok()?;
             let (user, password) = login.split_once(':')?;
             Some((user.to_owned(), password.to_owned()))
@@ -186,8 +192,10 @@ impl Session {
     }
 
     async fn keep_silent(&self, client: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
-        while self.script.is_silent {
-            client.read_u8().await?;
+        if self.script.is_silent {
+            loop {
+                client.read_u8().await?;
+            }
         }
         Ok(())
     }
