@@ -3,6 +3,7 @@
 use mail_operator::domain::secret::Secret;
 use mail_operator::smtp::tls::ClientCertificate;
 use mail_operator::smtp::{Credentials, PasswordMechanism, TokenMechanism};
+use mail_operator_testbed::aiosmtpd::AiosmtpdOptions;
 use mail_operator_testbed::certificates::{CertificateAuthority, ServerCertificate};
 use mail_operator_testbed::dovecot::DovecotOptions;
 use mail_operator_testbed::exim::EximOptions;
@@ -10,7 +11,7 @@ use mail_operator_testbed::haraka::HarakaOptions;
 use mail_operator_testbed::oidc::OidcOptions;
 use mail_operator_testbed::postfix::PostfixOptions;
 use mail_operator_testbed::scripted_smtp::ScriptedSmtp;
-use mail_operator_testbed::{Dovecot, Exim, Haraka, Oidc, Postfix};
+use mail_operator_testbed::{Aiosmtpd, Dovecot, Exim, Haraka, Oidc, Postfix};
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex};
 use tokio::runtime::Runtime;
@@ -58,6 +59,7 @@ pub struct Scene {
     _postfix: Postfix,
     _exim: Exim,
     _haraka: Haraka,
+    _aiosmtpd: Aiosmtpd,
 }
 
 /// For the sinks, which would otherwise end with the runtime of the test that started them.
@@ -120,12 +122,18 @@ impl Scene {
             message_size_limit: SIZE_LIMIT,
         });
         let haraka = Haraka::start(HarakaOptions {
+            certificate: certificate.clone(),
+            users: users.clone(),
+            sink: sink.address(),
+            message_size_limit: SIZE_LIMIT,
+        });
+        let aiosmtpd = Aiosmtpd::start(AiosmtpdOptions {
             certificate,
             users,
             sink: sink.address(),
             message_size_limit: SIZE_LIMIT,
         });
-        let (postfix, exim, haraka) = tokio::try_join!(postfix, exim, haraka).unwrap();
+        let (postfix, exim, haraka, aiosmtpd) = tokio::try_join!(postfix, exim, haraka, aiosmtpd).unwrap();
         let servers = vec![
             MailServer {
                 name: "dovecot",
@@ -169,6 +177,17 @@ impl Scene {
                 smtputf8: true,
                 judges_sender: false,
                 hangs_up: false,
+                sink: sink.clone(),
+            },
+            MailServer {
+                name: "aiosmtpd",
+                starttls_port: aiosmtpd.starttls_port(),
+                implicit_port: Some(aiosmtpd.implicit_port()),
+                relay_port: None,
+                mechanisms: &["PLAIN", "LOGIN"],
+                smtputf8: true,
+                judges_sender: false,
+                hangs_up: false,
                 sink,
             },
         ];
@@ -184,6 +203,7 @@ impl Scene {
             _postfix: postfix,
             _exim: exim,
             _haraka: haraka,
+            _aiosmtpd: aiosmtpd,
         }
     }
 }

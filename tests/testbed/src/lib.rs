@@ -4,6 +4,7 @@
 //! Everything listens on loopback only, keeps its state in a temporary folder, and ends with whoever started it, even
 //! when that one is killed. This crate knows nothing of the operator's code.
 
+pub mod aiosmtpd;
 mod api_server;
 mod cache;
 pub mod certificates;
@@ -31,6 +32,7 @@ pub mod scripted_smtp;
 pub mod sink;
 pub mod tools;
 
+pub use aiosmtpd::Aiosmtpd;
 pub use control_plane::ControlPlane;
 pub use dovecot::Dovecot;
 pub use error::{Error, Result};
