@@ -18,6 +18,7 @@ pub mod reviews;
 pub mod metrics;
 pub mod servers;
 mod target;
+mod token;
 mod worker;
 
 use crate::cluster::Cluster;

@@ -1,28 +1,15 @@
 //! The way to a session, stage by stage, leaving a record of what was found. A verification goes this
 //! way and says goodbye; a worker goes it and stays.
 
-use crate::api::mail_server_config::{CertificateFacts, ServerFacts, TlsFacts, TokenFacts};
+use crate::api::mail_server_config::{CertificateFacts, ServerFacts, TlsFacts};
 use crate::api::{ConditionType, Reason};
-use crate::delivery::{Delivery, target};
-use crate::domain::credentials::{
-    self, Credentials, Expiry, GrantCredential, KeyPair, LoginCredentials, ProofCredential,
-};
-use crate::domain::exchange_online;
-use crate::domain::server::{Grant, Login, OAuth2Login, Proof, Server};
+use crate::delivery::{Delivery, target, token};
+use crate::domain::credentials::{self, Credentials, Expiry, KeyPair, LoginCredentials, ProofCredential};
+use crate::domain::server::{Login, Proof, Server};
 use crate::domain::verification::{StageFailure, Verification};
-use crate::oauth::{
-    self, AssertionSource, ClientAuthentication, Expectation, SecretVersion, Token, TokenRequest,
-};
 use crate::smtp::{self, Session, tls};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use std::sync::Arc;
-
-/// A token with the request that it came from.
-struct Acquired {
-    request: TokenRequest,
-    token: Arc<Token>,
-}
 
 /// A session with the versions of the credentials it was opened with.
 pub struct Opened {
@@ -64,7 +51,7 @@ impl Delivery {
         found.pass(CredentialsResolved, reason, "everything the spec refers to was found and may be used");
 
         // First of all, so that a token that shows by itself that it will be refused bothers no mail server.
-        let token = match &server.login {
+        let acquired = match &server.login {
             Login::OAuth2(login) => Some(self.acquire(server, login, &credentials, found).await?),
             Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
         };
@@ -83,19 +70,22 @@ impl Delivery {
         let connection = step(found, Secured, connection.secure().await)?;
         describe(server, connection.info(), found);
 
-        let login = target::login(server, &credentials, token.as_ref().map(|token| &*token.token));
+        let login = target::login(server, &credentials, acquired.as_ref().map(|acquired| &*acquired.token));
         let authenticated = connection.authenticate(login.as_ref()).await;
-        if let (Err(failure), Some(token)) = (&authenticated, &token)
-            && failure.reason == Reason::AuthenticationFailed
-        {
-            // One more token next time: this one may have been revoked.
-            self.tokens.invalidate(&token.request.key(), &token.token);
-        }
         if let Err(failure) = &authenticated
             && matches!(failure.reason, Reason::AuthenticationFailed | Reason::AuthNotOffered)
         {
             // What worked before may be what does not work any more.
             self.servers.note(&server.key, |state| state.auth_hint = None);
+        }
+        if let (Err(failure), Some(acquired), Login::OAuth2(login)) =
+            (&authenticated, &acquired, &server.login)
+            && failure.reason == Reason::AuthenticationFailed
+        {
+            // One more token next time: this one may have been revoked.
+            self.tokens.invalidate(&acquired.request.key(), &acquired.token);
+            found.fail(Authenticated, token::explain(failure.clone().into(), server, login, &acquired.token));
+            return None;
         }
         let session = step(found, Authenticated, authenticated)?;
         self.servers.note(&server.key, |state| state.auth_hint = session.auth_hint());
@@ -110,34 +100,6 @@ impl Delivery {
             (_, None) => found.pass(Authenticated, Reason::Succeeded, "logged in by client certificate"),
         }
         Some(session)
-    }
-
-    /// The stage `TokenAcquired`: a token, looked at before it is used.
-    async fn acquire(
-        &self,
-        server: &Server,
-        login: &OAuth2Login,
-        credentials: &Credentials,
-        found: &mut Verification,
-    ) -> Option<Acquired> {
-        let (request, token) =
-            step(found, ConditionType::TokenAcquired, self.token(server, login, credentials).await)?;
-        found.token = Some(TokenFacts {
-            expires_at: Some(Time(token.expires_at)),
-            audience: token.claims.audience.clone(),
-            roles: token.claims.roles.clone(),
-            scopes: token.claims.scope.clone(),
-            tenant: token.claims.tenant.clone(),
-        });
-        if let Some(unsuitable) = unsuitable(server, login, &token) {
-            // Once the permission is granted, a new token has it.
-            self.tokens.invalidate(&request.key(), &token);
-            found.fail(ConditionType::TokenAcquired, unsuitable);
-            return None;
-        }
-        let host = login.token_url.host_str().unwrap_or_default();
-        found.pass(ConditionType::TokenAcquired, Reason::Succeeded, format!("{host} gave a token"));
-        Some(Acquired { request, token })
     }
 
     /// The credentials. Notes the versions of what was read also where it cannot be used: a failure is
@@ -159,92 +121,10 @@ impl Delivery {
     pub async fn fingerprint(&self, server: &Server) -> Option<String> {
         self.cluster.references(server).await.ok().map(|fetched| fetched.fingerprint())
     }
-
-    async fn token(
-        &self,
-        server: &Server,
-        login: &OAuth2Login,
-        credentials: &Credentials,
-    ) -> Result<(TokenRequest, Arc<Token>), StageFailure> {
-        let request = self.token_request(server, login, credentials);
-        match self.tokens.get(&request, Timestamp::now()).await {
-            Ok(token) => Ok((request, token)),
-            Err(failure) => {
-                if let Some(id) = &failure.correlation_id {
-                    tracing::info!(reason = %failure.reason, correlation_id = id, "token refused");
-                }
-                Err(failure.into())
-            }
-        }
-    }
-
-    /// What to ask the token endpoint for.
-    fn token_request(&self, server: &Server, login: &OAuth2Login, credentials: &Credentials) -> TokenRequest {
-        let (grant, proof) = match &credentials.login {
-            LoginCredentials::OAuth2 { grant, proof } => (grant.clone(), proof.clone()),
-            LoginCredentials::None | LoginCredentials::Password { .. } => {
-                (GrantCredential::ClientCredentials, ProofCredential::None)
-            }
-        };
-        let placement = match login.exchange_online {
-            Some(_) => ClientAuthentication::RequestBody,
-            None => ClientAuthentication::Detect,
-        };
-        TokenRequest {
-            token_url: login.token_url.clone(),
-            client_id: login.client_id.clone(),
-            grant: match (grant, &login.grant) {
-                (GrantCredential::RefreshToken(token), _) => oauth::Grant::RefreshToken(token),
-                (GrantCredential::ServiceAccountKey(key_file), Grant::JWTBearer { subject, .. }) => {
-                    oauth::Grant::JWTBearer { key_file, subject: subject.clone() }
-                }
-                (GrantCredential::ClientCredentials | GrantCredential::ServiceAccountKey(_), _) => {
-                    oauth::Grant::ClientCredentials
-                }
-            },
-            proof: match proof {
-                ProofCredential::None => oauth::Proof::None,
-                ProofCredential::Federated => self.federated(server, login),
-                ProofCredential::Secret(secret) => oauth::Proof::Secret { secret, placement },
-                ProofCredential::Certificate(KeyPair { chain_pem, key_pem }) => {
-                    oauth::Proof::Certificate { chain_pem, key_pem }
-                }
-            },
-            versions: (credentials.versions.iter())
-                .map(|(uid, resource_version)| SecretVersion {
-                    uid: uid.clone(),
-                    resource_version: resource_version.clone(),
-                })
-                .collect(),
-            scopes: login.scopes.clone(),
-            parameters: login.parameters.clone(),
-            ca_pem: credentials.token_ca_pem.clone(),
-            proxy: server.proxy.as_ref().filter(|proxy| proxy.carries_tokens()).map(|proxy| oauth::Proxy {
-                url: proxy.url.clone(),
-                credentials: (credentials.proxy.as_ref())
-                    .map(|login| (login.username.clone(), login.password.clone())),
-            }),
-        }
-    }
-
-    /// A token of the ServiceAccount as the proof, asked for when an exchange needs it.
-    fn federated(&self, server: &Server, login: &OAuth2Login) -> oauth::Proof {
-        let Proof::Federated { service_account, audience } = &login.proof else { return oauth::Proof::None };
-        let cluster = self.cluster.clone();
-        let names: Arc<[String; 3]> =
-            Arc::new([server.key.namespace.to_string(), service_account.clone(), audience.clone()]);
-        oauth::Proof::Federated(AssertionSource(Arc::new(move || {
-            let (cluster, names) = (cluster.clone(), names.clone());
-            Box::pin(async move {
-                let [namespace, name, audience] = &*names;
-                cluster.service_account_token(namespace, name, audience).await
-            })
-        })))
-    }
 }
 
 /// Notes a failed stage.
-fn step<T>(
+pub(super) fn step<T>(
     found: &mut Verification,
     stage: ConditionType,
     result: Result<T, impl Into<StageFailure>>,
@@ -255,23 +135,6 @@ fn step<T>(
             found.fail(stage, failure);
             None
         }
-    }
-}
-
-/// What the token itself shows to be wrong with it for certain, so that no mail server needs to be asked.
-fn unsuitable(server: &Server, login: &OAuth2Login, token: &Token) -> Option<StageFailure> {
-    let found = oauth::objections(&token.claims, &expectation(server, login), Timestamp::now());
-    let certain: Vec<String> =
-        found.iter().filter(|objection| objection.is_certain()).map(ToString::to_string).collect();
-    (!certain.is_empty()).then(|| StageFailure::until_changed(Reason::TokenUnsuitable, certain.join("; ")))
-}
-
-/// What the mail server wants to see in a token, where that is known.
-fn expectation<'a>(server: &Server, login: &'a OAuth2Login) -> Expectation<'a> {
-    if login.exchange_online.is_some() || exchange_online::is_exchange_online_host(&server.host) {
-        Expectation::exchange_online(&login.scopes, login.tenant_id.as_deref())
-    } else {
-        Expectation::anything()
     }
 }
 

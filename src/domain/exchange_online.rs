@@ -4,12 +4,6 @@
 
 pub use crate::api::mail_server_config::Cloud;
 
-/// What the mailbox's administrator has to have done, in one line for a condition; the documentation
-/// has it step by step. Source: <https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth>.
-pub const CHECK_LIST: &str = "grant the application permission SMTP.SendAsApp of Office 365 Exchange Online with \
-     admin consent, run New-ServicePrincipal with the object ID of the enterprise application and \
-     Add-MailboxPermission -AccessRights FullAccess for the mailbox, and enable SMTP AUTH for it";
-
 /// When password logins end, in words for the condition `BasicAuthRetiring`.
 pub const BASIC_AUTH_RETIREMENT: &str = "Exchange Online switches password logins (SMTP AUTH with Basic \
      authentication) off by default for existing tenants at the end of December 2026, where an administrator can \

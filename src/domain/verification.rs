@@ -37,6 +37,8 @@ pub struct Verification {
     pub tls: Option<TlsFacts>,
     /// The token.
     pub token: Option<TokenFacts>,
+    /// The provider has replaced the stored refresh token.
+    pub refresh_token_replaced: bool,
     /// When a credential ends, and which.
     pub expires: Option<(Timestamp, String)>,
     /// What is wrong with the annotation that says when a credential ends.
@@ -106,6 +108,7 @@ impl Verification {
             server: None,
             tls: None,
             token: None,
+            refresh_token_replaced: false,
             expires: None,
             expiry_unreadable: None,
         }

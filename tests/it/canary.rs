@@ -3,20 +3,27 @@
 //! searched for what must not be there. Addresses, subjects and texts must not be in the log either.
 
 use crate::cluster::apart;
+use crate::notifications::merge;
 use crate::objects::{SOON, soon};
-use mail_operator_testbed::certificates::CertificateAuthority;
+use mail_operator_testbed::certificates::{CertificateAuthority, ServerCertificate};
+use mail_operator_testbed::client_keys::{Algorithm, Form, self_signed};
 use mail_operator_testbed::dovecot::DovecotOptions;
 use mail_operator_testbed::mailpit::MailpitOptions;
 use mail_operator_testbed::oidc::OidcOptions;
 use mail_operator_testbed::operator::OperatorOptions;
+use mail_operator_testbed::proxy::{ScriptedProxy, Speech};
+use mail_operator_testbed::scripted_smtp::ScriptedSmtp;
 use mail_operator_testbed::{ControlPlane, Dovecot, Mailpit, Oidc, Operator};
 
 /// What nobody may see.
-const SECRETS: [&str; 4] = [
+const SECRETS: [&str; 7] = [
     "canary-right-password",
     "canary-wrong-password",
     "canary-right-client-secret",
     "canary-wrong-client-secret",
+    "canary-refresh-token",
+    "canary-proxy-password",
+    "canary-wrong-proxy-password",
 ];
 /// What the log may not hold.
 const PRIVATE: [&str; 4] =
@@ -51,12 +58,28 @@ async fn nothing_secret_shows_anywhere() {
     let operator = Operator::start(&options).unwrap();
     operator.until_ready(SOON).await.unwrap();
 
+    let key = self_signed("rsa", Algorithm::Rsa(2048), Form::Pkcs8).unwrap();
+    let scram = ScriptedSmtp::builder()
+        .starttls(authority.server("localhost", &[]).unwrap().server_config().unwrap())
+        .login_with("SCRAM-SHA-256", "canary-it@corp.example", SECRETS[0])
+        .start()
+        .await;
+    let proxy =
+        ScriptedProxy::builder(Speech::Http).login("canary-it", SECRETS[5]).start(scram.address()).await;
     apply(plane, &objects(&authority, &dovecot, &oidc)).await;
-    for name in ["password", "token"] {
+    apply(plane, &further(&oidc, &key, &scram, &proxy)).await;
+    for name in ["password", "token", "scram", "proxied"] {
         soon("the mail is sent", async || status(plane, "notif", name).await.contains(r#""phase":"Sent""#))
             .await;
     }
-    for (name, reason) in [("bad-password", "AuthenticationFailed"), ("bad-secret", "InvalidClientSecret")] {
+    for (name, reason) in [
+        ("bad-password", "AuthenticationFailed"),
+        ("bad-secret", "InvalidClientSecret"),
+        ("bad-scram", "AuthenticationFailed"),
+        ("bad-proxy", "ProxyAuthenticationFailed"),
+        ("bad-refresh-token", "RefreshTokenInvalid"),
+        ("bad-certificate", r#""type":"TokenAcquired""#),
+    ] {
         soon(reason, async || status(plane, "msc", name).await.contains(reason)).await;
     }
     assert_eq!(inbox.count().await.unwrap(), 2);
@@ -70,7 +93,8 @@ async fn nothing_secret_shows_anywhere() {
             plane.kubectl(&["get", kind, "-n", "canary", "-o", "json"]).await.unwrap().success().unwrap(),
         ));
     }
-    let tokens = encoded_forms(&SECRETS);
+    let mut tokens = encoded_forms(&SECRETS);
+    tokens.extend(key.key_pem.lines().filter(|line| line.len() == 64).map(str::to_owned));
     for (place, text) in &places {
         for secret in SECRETS.iter().map(ToString::to_string).chain(tokens.clone()).chain(["eyJ".to_owned()])
         {
@@ -101,6 +125,74 @@ fn encoded_forms(secrets: &[&str]) -> Vec<String> {
             text[4..text.len() - 4].to_owned()
         })
         .collect()
+}
+
+/// What goes through proxies, by SCRAM, with a refresh token and with a client certificate.
+fn further(oidc: &Oidc, key: &ServerCertificate, scram: &ScriptedSmtp, proxy: &ScriptedProxy) -> String {
+    let options = oidc.options();
+    let hosts = serde_json::json!({ "mail-operator.dev/allowed-hosts": "localhost,127.0.0.1" });
+    let secret = |name: &str, data: serde_json::Value| {
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "annotations": hosts }, "stringData": data
+        })
+    };
+    let server = |name: &str, proxy: Option<serde_json::Value>, auth: serde_json::Value| {
+        let mut config = serde_json::json!({
+            "apiVersion": "mail-operator.dev/v1alpha1", "kind": "MailServerConfig", "metadata": { "name": name },
+            "spec": { "host": "localhost", "port": scram.address().port(), "tls": { "caRef": { "name": "ca" } },
+                      "sender": { "address": "canary-it@corp.example" }, "auth": auth }
+        });
+        if let Some(proxy) = proxy {
+            config["spec"]["proxy"] = proxy;
+        }
+        config
+    };
+    let basic = |secret: &str| {
+        serde_json::json!({ "basic": {
+            "username": "canary-it@corp.example", "passwordSecretRef": { "name": secret, "key": "value" } } })
+    };
+    let oauth2 = |more: serde_json::Value| {
+        let mut auth = serde_json::json!({ "username": options.email, "tokenURL": oidc.token_url(),
+                                           "clientID": options.client_id, "caRef": { "name": "ca" } });
+        merge(&mut auth, more);
+        serde_json::json!({ "oauth2": auth })
+    };
+    let through = |login: &str| serde_json::json!({ "url": format!("http://{}", proxy.address()), "credentialsSecretRef": { "name": login } });
+    let notification = |name: &str| {
+        serde_json::json!({
+            "apiVersion": "mail-operator.dev/v1alpha1", "kind": "Notification", "metadata": { "name": name },
+            "spec": { "serverRef": { "name": name }, "to": [{ "address": "canary-ada@corp.example" }],
+                      "message": { "content": { "subject": "canary-subject", "text": "canary-text" } } }
+        })
+    };
+    let items = [
+        secret("scram", serde_json::json!({ "value": SECRETS[0] })),
+        secret("wrong-scram", serde_json::json!({ "value": SECRETS[1] })),
+        secret("client", serde_json::json!({ "value": SECRETS[2] })),
+        secret("refresh", serde_json::json!({ "value": SECRETS[4] })),
+        secret("proxy", serde_json::json!({ "username": "canary-it", "password": SECRETS[5] })),
+        secret("wrong-proxy", serde_json::json!({ "username": "canary-it", "password": SECRETS[6] })),
+        secret("key", serde_json::json!({ "tls.crt": key.certificate_pem, "tls.key": key.key_pem })),
+        server("scram", None, basic("scram")),
+        server("bad-scram", None, basic("wrong-scram")),
+        server("proxied", Some(through("proxy")), basic("scram")),
+        server("bad-proxy", Some(through("wrong-proxy")), basic("scram")),
+        server(
+            "bad-refresh-token",
+            None,
+            oauth2(serde_json::json!({
+            "grant": "RefreshToken", "clientSecretRef": { "name": "client", "key": "value" },
+            "refreshTokenSecretRef": { "name": "refresh", "key": "value" } })),
+        ),
+        server(
+            "bad-certificate",
+            None,
+            oauth2(serde_json::json!({ "clientCertificateSecretRef": { "name": "key" } })),
+        ),
+        notification("scram"),
+        notification("proxied"),
+    ];
+    serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string()
 }
 
 fn objects(authority: &CertificateAuthority, dovecot: &Dovecot, oidc: &Oidc) -> String {

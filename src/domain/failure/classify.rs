@@ -62,12 +62,7 @@ pub fn refused_for_sender(reply: &Reply) -> Failure {
 /// What to do about a refused login.
 pub(super) const fn login_advice(login: LoginKind) -> &'static str {
     match login {
-        LoginKind::OAuth2 => {
-            "check in this order: the application has the permission SMTP.SendAsApp of Office 365 Exchange Online \
-             with admin consent; its service principal is registered in Exchange (New-ServicePrincipal with the \
-             object ID of the enterprise application); it has FullAccess to the mailbox \
-             (Add-MailboxPermission); SMTP AUTH is enabled for the mailbox; the user name is the mailbox's address"
-        }
+        LoginKind::OAuth2 => "the server refuses the token",
         LoginKind::Password => {
             "user name or password is wrong, or the account is locked; correct the Secret (some services need an \
              app password)"

@@ -183,6 +183,16 @@ fn warnings(
     } else if let Some(unreadable) = verification.and_then(|found| found.expiry_unreadable.as_ref()) {
         conditions.set(ConditionType::CredentialExpiring, State::Unknown, Reason::InvalidSpec, unreadable);
     }
+    if verification.is_some_and(|found| found.refresh_token_replaced) {
+        let message = "the provider has replaced the refresh token: the operator uses the new one as long as it runs, but the \
+                       stored one may be worth nothing after a restart; get one that is not rotated, or use another grant";
+        conditions.set(
+            ConditionType::RefreshTokenRotated,
+            State::True,
+            Reason::RefreshTokenReplaced,
+            message,
+        );
+    }
     if let Login::Password { .. } = server.login {
         if exchange_online::is_exchange_online_host(&server.host) {
             let message =

@@ -145,7 +145,7 @@ async fn any_provider_by_oauthbearer_and_by_xoauth2() {
     // The token is Ada's, the mailbox Bob's.
     server(&space, "other", &microsoft.exchange_online("bob@corp.example")).await;
     let words =
-        ["SMTP.SendAsApp", "New-ServicePrincipal", "Add-MailboxPermission", "SMTP AUTH is enabled", "535"];
+        ["535", "Likeliest first: 1. the token is alerts@corp.example's", "Add-MailboxPermission", "Set-CASMailbox"];
     fails(&space, "other", "Authenticated", "AuthenticationFailed", Mends::AChange, &words).await;
 
     // A wrong client secret is seen at once by who asks, the right one by itself.

@@ -212,6 +212,12 @@ async fn mail_goes_out_with_every_grant_and_every_proof() {
             .await;
         assert_eq!(condition(&object, "Ready")["status"], "True", "{object}");
     }
+    let object = space.get(super::SERVERS, "refresh-token").await;
+    let warning = condition(&object, "RefreshTokenRotated");
+    assert_eq!((&warning["status"], &warning["reason"]), (&"True".into(), &"RefreshTokenReplaced".into()));
+    assert!(space.events_of("refresh-token").await.contains(&"Warning RefreshTokenReplaced".to_owned()));
+    let other = space.get(super::SERVERS, "service-account").await;
+    assert!(condition(&other, "RefreshTokenRotated").is_null(), "{other}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
