@@ -89,6 +89,7 @@ impl Scene {
         ClientCertificate { certificates: self.client.certificate_pem.as_bytes(), key: &self.client_key }
     }
 
+    #[allow(clippy::too_many_lines, reason = "the table is long")]
     async fn start() -> Self {
         let authority = CertificateAuthority::new("Corp CA").unwrap();
         let certificate = authority.server("localhost", &["127.0.0.1"]).unwrap();

@@ -9,7 +9,7 @@ use crate::{
     debian,
     error::{Error, Result},
     ports::{MailPorts, greets},
-    process::Process,
+    process::{self, Process},
     scratch::Scratch,
 };
 use std::{
@@ -86,7 +86,7 @@ impl Exim {
             .map_err(Error::io("opening exim.conf"))?;
         let mut command = Command::new(program);
         command.arg("-C").arg(file).arg("-bdf");
-        let process = Process::start("exim", &command, &scratch.join("exim.log"))?;
+        let process = Process::start("exim", &process::watched(&command), &scratch.join("exim.log"))?;
         process.until_ready(START_LIMIT, async || greets(ports.starttls).await).await?;
         Ok(Self { _process: process, ports, scratch })
     }

@@ -8,7 +8,7 @@ use crate::{
     certificates::ServerCertificate,
     error::{Error, Result},
     ports::{MailPorts, greets},
-    process::Process,
+    process::{self, Process},
     scratch::Scratch,
 };
 use std::{
@@ -83,7 +83,7 @@ impl Postfix {
         }
         let mut command = Command::new(MASTER);
         command.arg("-c").arg(scratch.path()).arg("-d");
-        let process = Process::start("postfix", &command, &scratch.join(LOG))?;
+        let process = Process::start("postfix", &process::watched(&command), &scratch.join(LOG))?;
         process.until_ready(START_LIMIT, async || greets(ports.starttls).await).await?;
         Ok(Self { process, ports, _scratch: scratch })
     }

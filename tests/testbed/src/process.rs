@@ -173,6 +173,17 @@ fn ending_with_us(command: &Command) -> Command {
     guarded
 }
 
+/// A command for a program that changes its user: the kernel then no longer kills it with us, and only its starter, a shell,
+/// which another one watches and whose whole group it ends.
+pub(crate) fn watched(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    let script = r#"
+setpriv --pdeathsig TERM -- sh -c 'trap "kill -s KILL -- -$0" TERM; sleep infinity & wait' $$ &
+"$@" & wait $!"#;
+    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
+    shell
+}
+
 /// The kernel means the *thread* that started a process when it speaks of its parent's death, and a test's thread ends
 /// with the test; so one thread that never ends starts them all.
 fn spawn_from_a_lasting_thread(command: Command) -> io::Result<Child> {
@@ -300,6 +311,21 @@ mod tests {
         parent.wait().unwrap();
 
         until(|| !is_alive(&id())).await;
+    }
+
+    #[tokio::test]
+    async fn a_watched_process_ends_with_the_shell_before_it() {
+        let scratch = Scratch::new("process").unwrap();
+        // Without its starter's signal, as the kernel forgets that of a program that changes its user.
+        let command = watched(&shell("setpriv --pdeathsig clear sleep 600 & echo $!; wait"));
+        let process = Process::start("a shell", &command, &scratch.join("log")).unwrap();
+        until(|| process.log().ends_with('\n')).await;
+        let grandchild = process.log();
+
+        process.child().kill().unwrap();
+        process.child().wait().unwrap();
+
+        until(|| !is_alive(&grandchild)).await;
     }
 
     #[tokio::test]
