@@ -118,6 +118,8 @@ impl Reply {
 
     /// Replaces each of `secrets` in the text: some servers echo the credential in their refusal.
     pub fn redact(&mut self, secrets: &[&str]) {
+        // What is not shown later on could hide a secret from the search now.
+        self.text.retain(|c| c.is_control() || is_printable(c));
         for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
             if self.text.contains(secret) {
                 self.text = self.text.replace(secret, "***");
