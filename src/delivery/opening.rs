@@ -8,6 +8,7 @@ use crate::domain::credentials::{
     self, Credentials, Expiry, GrantCredential, KeyPair, LoginCredentials, ProofCredential,
 };
 use crate::domain::exchange_online;
+use crate::domain::failure::Failure;
 use crate::domain::server::{Grant, Login, OAuth2Login, Proof, Server};
 use crate::domain::verification::{StageFailure, Verification};
 use crate::oauth::{
@@ -85,12 +86,16 @@ impl Delivery {
 
         let login = target::login(server, &credentials, token.as_ref().map(|token| &*token.token));
         let authenticated = connection.authenticate(login.as_ref()).await;
-        if let (Err(failure), Some(token)) = (&authenticated, &token)
-            && failure.reason == Reason::AuthenticationFailed
-        {
-            // One more token next time: this one may have been revoked.
-            self.tokens.invalidate(&token.request.key(), &token.token);
-        }
+        let authenticated = match (authenticated, &token, &server.login) {
+            (Err(failure), Some(token), Login::OAuth2(login))
+                if failure.reason == Reason::AuthenticationFailed =>
+            {
+                // One more token next time: this one may have been revoked.
+                self.tokens.invalidate(&token.request.key(), &token.token);
+                Err(explain(failure, server, login, &token.token))
+            }
+            (authenticated, ..) => authenticated,
+        };
         let session = step(found, Authenticated, authenticated)?;
         self.servers.note(&server.key, |state| state.auth_hint = session.auth_hint());
         if let Some(facts) = &mut found.server {
@@ -258,6 +263,18 @@ fn unsuitable(server: &Server, login: &OAuth2Login, token: &Token) -> Option<Sta
     let certain: Vec<String> =
         found.iter().filter(|objection| objection.is_certain()).map(ToString::to_string).collect();
     (!certain.is_empty()).then(|| StageFailure::until_changed(Reason::TokenUnsuitable, certain.join("; ")))
+}
+
+/// Why the mail server is likeliest to have refused the token.
+fn explain(failure: Failure, server: &Server, login: &OAuth2Login, token: &Token) -> Failure {
+    let expected = expectation(server, login);
+    let causes = oauth::likely_causes(&token.claims, &expected, &login.username, Timestamp::now());
+    let causes: Vec<String> =
+        (1..).zip(causes).map(|(number, cause)| format!("({number}) {cause}")).collect();
+    // They take the place of the general advice; what the server said stands behind it.
+    let said = failure.detail.find(" (server: ").and_then(|at| failure.detail.get(at..)).unwrap_or_default();
+    let detail = format!("likeliest causes first: {}{said}", causes.join("; "));
+    Failure { detail, ..failure }
 }
 
 /// What the mail server wants to see in a token, where that is known.
