@@ -81,10 +81,13 @@ async fn serve(stream: TcpStream, answers: &[u8]) -> Vec<u8> {
     let Ok(mut stream) = WORLD.server.accept(stream).await else { return heard };
     let offer = b"250-mail.test\r\n250 AUTH PLAIN LOGIN XOAUTH2 OAUTHBEARER SCRAM-SHA-256 SCRAM-SHA-256-PLUS EXTERNAL\r\n";
     let proper = [b"220 mail.test\r\n".as_slice(), offer];
-    for (index, answer) in proper.into_iter().chain(answers.split(|byte| *byte == 0xff)).enumerate() {
-        if index > 0 && !read_line(&mut stream, &mut heard).await {
+    // Behind half an answer no line comes, and both would wait.
+    let mut is_line_due = false;
+    for answer in proper.into_iter().chain(answers.split(|byte| *byte == 0xff)) {
+        if is_line_due && !read_line(&mut stream, &mut heard).await {
             return heard;
         }
+        is_line_due = is_complete(answer);
         if stream.write_all(answer).await.is_err() || stream.flush().await.is_err() {
             return heard;
         }
@@ -92,6 +95,11 @@ async fn serve(stream: TcpStream, answers: &[u8]) -> Vec<u8> {
     drop(stream.shutdown().await);
     while read_line(&mut stream, &mut heard).await {}
     heard
+}
+
+fn is_complete(answer: &[u8]) -> bool {
+    let lines = answer.strip_suffix(b"\n").map(|lines| lines.rsplit(|byte| *byte == b'\n').next());
+    lines.is_some_and(|last| last.is_some_and(|last| last.get(3) != Some(&b'-')))
 }
 
 /// Whether one more line came.
@@ -143,7 +151,7 @@ fn target(address: std::net::SocketAddr) -> Target {
         hello_name: "client.test".into(),
         proxy: None,
         egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().expect("a network")], deny: vec![] }),
-        deadlines: Deadlines::all(Duration::from_secs(10)),
+        deadlines: Deadlines::all(Duration::from_secs(5)),
         auth_hint: None,
     }
 }

@@ -86,6 +86,12 @@ impl Delivery {
 
         let login = target::login(server, &credentials, token.as_ref().map(|token| &*token.token));
         let authenticated = connection.authenticate(login.as_ref()).await;
+        if let Err(failure) = &authenticated
+            && matches!(failure.reason, Reason::AuthenticationFailed | Reason::AuthNotOffered)
+        {
+            // What worked before may be what does not work any more.
+            self.servers.note(&server.key, |state| state.auth_hint = None);
+        }
         let authenticated = match (authenticated, &token, &server.login) {
             (Err(failure), Some(token), Login::OAuth2(login))
                 if failure.reason == Reason::AuthenticationFailed =>

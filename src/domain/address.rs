@@ -31,6 +31,10 @@ pub enum AddressProblem {
         "holds {0:?} before the @, where only letters, digits, single dots and !#$%&'*+-/=?^_`{{|}}~ are possible"
     )]
     Local(char),
+    /// `=?utf-8?q?x?=@corp.example`. RFC 2047, section 5 forbids it, some programs decode it all the
+    /// same, and then the message goes to somebody else.
+    #[error("has an encoded word (=?...?=) before the @: write the address that is meant")]
+    EncodedWord,
     /// Starts or ends with a dot, or has two in a row.
     #[error("has a dot too many before the @: dots stand between other characters, one at a time")]
     Dots,
@@ -125,6 +129,9 @@ fn check_local(local: &str) -> Result<(), AddressProblem> {
     };
     if let Some(wrong) = local.chars().find(|c| *c != '.' && !atext(*c)) {
         return Err(AddressProblem::Local(wrong));
+    }
+    if local.contains("=?") {
+        return Err(AddressProblem::EncodedWord);
     }
     if local.split('.').any(str::is_empty) {
         return Err(AddressProblem::Dots);
@@ -255,6 +262,9 @@ mod tests {
             ("a@b@corp.example", Err(P::Local('@'))),
             ("<it@corp.example", Err(P::Local('<'))),
             ("it@corp.example>", Err(P::Domain)),
+            ("=?utf-8?q?x=40evil.test=3e?=@corp.example", Err(P::EncodedWord)),
+            ("a=?b@corp.example", Err(P::EncodedWord)),
+            ("a=b?=c@corp.example", Ok("a=b?=c@corp.example")),
             (".it@corp.example", Err(P::Dots)),
             ("i..t@corp.example", Err(P::Dots)),
             ("it@corp..example", Err(P::Domain)),

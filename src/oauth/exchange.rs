@@ -1,6 +1,6 @@
-//! One exchange: a grant and a client's proof go out as a form, and what comes back is believed only if it is a
-//! sane token. The form is built here, since the crates for OAuth know neither the grant of RFC 7523 nor
-//! statements as proof, and would send `grant_type` twice.
+//! One exchange: the oauth2 crate builds the request of a grant with the client's proof and reads the answer, our
+//! own client carries it, and what comes back is believed only if it is a sane token. Only the grant of RFC 7523 is
+//! written here, since the crate does not know it.
 
 use super::assertion::{Algorithm, Key, ServiceAccount};
 use super::claims::{self, TokenClaims};
@@ -12,10 +12,14 @@ use crate::api::Reason;
 use crate::domain::failure::Permanence;
 use crate::domain::secret::Secret;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use oauth2::basic::{BasicClient, BasicRequestTokenError, BasicTokenResponse, BasicTokenType};
+use oauth2::{
+    AsyncHttpClient, AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RefreshToken, Scope,
+    TokenResponse, TokenUrl,
+};
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::time::Duration;
 use url::form_urlencoded;
 
@@ -112,14 +116,13 @@ pub(super) async fn mint(
     }
     let route =
         Route { url: &request.token_url, ca_pem: request.ca_pem.as_deref(), proxy: request.proxy.as_ref() };
+    let carrier = Carrier { http, route };
     let mut refused: Option<TokenFailure> = None;
     for (at, style) in styles.iter().enumerate() {
-        let post = form(&grant, &ready, *style, now, &mut sent)?;
-        let answer = http.send(route, post).await.map_err(RequestError::Http);
-        let error = match answer.and_then(|body| read(&body)) {
+        let error = match ask(&carrier, &grant, &ready, *style, now, &mut sent).await? {
             Ok(answer) => {
                 keep(&grant, &answer, replacement);
-                return Ok((believe(&sent, answer, replacement.is_some(), now)?, *style));
+                return Ok((believe(&sent, &answer, replacement.is_some(), now)?, *style));
             }
             Err(error) => error,
         };
@@ -186,75 +189,141 @@ impl<'a> Granted<'a> {
     }
 }
 
-/// Writes the request: grant, proof, scopes and the parameters.
-fn form(
+/// Sends grant, proof, scopes and parameters. The outer failure is one before anything was sent.
+async fn ask(
+    carrier: &Carrier<'_>,
     grant: &Granted<'_>,
     ready: &Ready<'_>,
     style: Style,
     now: Timestamp,
     sent: &mut Sent<'_>,
-) -> Result<Post, TokenFailure> {
+) -> Result<Result<BasicTokenResponse, RequestError>, TokenFailure> {
     let request = sent.request;
-    let mut fields: Vec<(&str, Cow<'_, str>)> = Vec::new();
-    let mut scope = request.scopes.join(" ");
-    match grant {
-        Granted::ClientCredentials => fields.push(("grant_type", "client_credentials".into())),
+    let mut fields: Vec<(&str, String)> =
+        request.parameters.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    if let Some(assertion) = assertion(request, ready, style, now, sent)? {
+        fields.push(("client_assertion_type", CLIENT_ASSERTION.into()));
+        fields.push(("client_assertion", assertion.expose().to_owned()));
+        sent.hide(&assertion);
+    }
+    // The crate's copies of secrets are not wiped; they live as long as this request.
+    let mut client = BasicClient::new(ClientId::new(request.client_id.clone()))
+        .set_token_uri(TokenUrl::from_url(request.token_url.clone()))
+        .set_auth_type(if style == Style::Basic { AuthType::BasicAuth } else { AuthType::RequestBody });
+    if let Ready::Secret(secret, _) = ready {
+        client = client.set_client_secret(ClientSecret::new(secret.expose().to_owned()));
+    }
+    let scopes = request.scopes.iter().cloned().map(Scope::new);
+    let answered = match grant {
+        Granted::ClientCredentials => {
+            let mut asking = client.exchange_client_credentials().add_scopes(scopes);
+            for (name, value) in fields {
+                asking = asking.add_extra_param(name, value);
+            }
+            asking.request_async(carrier).await
+        }
         Granted::RefreshToken { current, .. } => {
-            fields.push(("grant_type", "refresh_token".into()));
-            fields.push(("refresh_token", current.expose().into()));
+            let token = RefreshToken::new(current.expose().to_owned());
+            let mut asking = client.exchange_refresh_token(&token).add_scopes(scopes);
+            for (name, value) in fields {
+                asking = asking.add_extra_param(name, value);
+            }
+            asking.request_async(carrier).await
         }
         Granted::JWTBearer { account, subject } => {
-            let is_google = is_google(request);
-            if scope.is_empty() && is_google {
-                GOOGLE_MAIL_SCOPE.clone_into(&mut scope);
-            }
-            let assertion = speak(request, account, subject, &scope, now)?;
-            fields.push(("grant_type", JWT_BEARER.into()));
-            fields.push(("assertion", assertion.expose().to_owned().into()));
-            sent.hide(&assertion);
-            if is_google {
-                scope.clear(); // stands in the statement, and Google looks there only
-            }
+            fields.extend(bearer_fields(account, subject, now, sent)?);
+            let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+            return Ok(carrier.send(Post { form, authorization: None }).await.and_then(|body| read(&body)));
         }
-    }
-    let mut authorization = None;
+    };
+    Ok(answered.map_err(RequestError::from))
+}
+
+/// The statement that proves the client in this style, if it proves itself by one.
+fn assertion(
+    request: &TokenRequest,
+    ready: &Ready<'_>,
+    style: Style,
+    now: Timestamp,
+    sent: &mut Sent<'_>,
+) -> Result<Option<Secret>, TokenFailure> {
     match (ready, style) {
-        (Ready::Secret(secret, _), Style::Basic) => {
-            let basic = basic(&request.client_id, secret);
-            authorization = Some(Secret::new(format!("Basic {}", basic.expose())));
-        }
-        _ if request.client_id.is_empty() => {}
-        _ => fields.push(("client_id", request.client_id.as_str().into())),
-    }
-    let assertion = match (ready, style) {
-        (Ready::Secret(secret, _), Style::Body) => {
-            fields.push(("client_secret", secret.expose().into()));
-            None
-        }
         (Ready::Key(key), Style::Signed(algorithm)) => {
             sent.signed_with(key);
-            Some(prove(request, key, algorithm, now)?)
+            prove(request, key, algorithm, now).map(Some)
         }
         (Ready::Assertion(assertion), _) => {
             sent.brought(assertion);
-            Some(assertion.clone())
+            Ok(Some(assertion.clone()))
         }
-        _ => None,
-    };
-    if let Some(assertion) = assertion {
-        fields.push(("client_assertion_type", CLIENT_ASSERTION.into()));
-        fields.push(("client_assertion", assertion.expose().to_owned().into()));
-        sent.hide(&assertion);
+        _ => Ok(None),
     }
-    if !scope.is_empty() {
-        fields.push(("scope", scope.into()));
+}
+
+/// What the grant of RFC 7523 adds to the form.
+fn bearer_fields(
+    account: &ServiceAccount,
+    subject: &str,
+    now: Timestamp,
+    sent: &mut Sent<'_>,
+) -> Result<Vec<(&'static str, String)>, TokenFailure> {
+    let request = sent.request;
+    let is_google = is_google(request);
+    let mut scope = request.scopes.join(" ");
+    if scope.is_empty() && is_google {
+        GOOGLE_MAIL_SCOPE.clone_into(&mut scope);
     }
-    fields.extend(request.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str().into())));
-    // The copies of secrets made here are not wiped; they live as long as this request.
-    Ok(Post {
-        form: form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish(),
-        authorization,
-    })
+    let assertion = speak(request, account, subject, &scope, now)?;
+    sent.hide(&assertion);
+    let mut fields =
+        vec![("grant_type", JWT_BEARER.to_owned()), ("assertion", assertion.expose().to_owned())];
+    if !request.client_id.is_empty() {
+        fields.push(("client_id", request.client_id.clone()));
+    }
+    // Google looks for scopes in the statement only.
+    if !scope.is_empty() && !is_google {
+        fields.push(("scope", scope));
+    }
+    Ok(fields)
+}
+
+/// Our client as the oauth2 crate wants it. A closure would do, but for its future the compiler cannot
+/// prove `Send` at the place of use (rust-lang/rust#96865); the boxed type says it.
+struct Carrier<'a> {
+    http: &'a Http,
+    route: Route<'a>,
+}
+
+impl Carrier<'_> {
+    async fn send(&self, post: Post) -> Result<Vec<u8>, RequestError> {
+        self.http.send(self.route, post).await.map_err(RequestError::Http)
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for Carrier<'_> {
+    type Error = HttpError;
+    type Future = BoxFuture<'c, Result<HttpResponse, HttpError>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+            let authorization = authorization.map(Secret::new);
+            let form = String::from_utf8(request.into_body()).unwrap_or_default(); // percent-encoded
+            self.http.send(self.route, Post { form, authorization }).await.map(HttpResponse::new)
+        })
+    }
+}
+
+impl From<BasicRequestTokenError<HttpError>> for RequestError {
+    fn from(error: BasicRequestTokenError<HttpError>) -> Self {
+        match error {
+            BasicRequestTokenError::Request(error) => Self::Http(error),
+            BasicRequestTokenError::Parse(_, body) => Self::NotAToken(what_is_wrong(&body)),
+            BasicRequestTokenError::ServerResponse(_) | BasicRequestTokenError::Other(_) => {
+                Self::NotAToken("it is not JSON")
+            }
+        }
+    }
 }
 
 /// RFC 6749, section 2.3.1: both parts form-encoded before they are joined.
@@ -314,17 +383,8 @@ pub(super) fn is_google(request: &TokenRequest) -> bool {
     })
 }
 
-/// RFC 6749, section 5.1, as far as it is of use here.
-#[derive(Deserialize)]
-pub(super) struct Answer {
-    access_token: String,
-    token_type: String,
-    expires_in: Option<u64>,
-    #[serde(default)]
-    refresh_token: Value,
-}
-
-pub(super) fn read(body: &[u8]) -> Result<Answer, RequestError> {
+/// RFC 6749, section 5.1.
+pub(super) fn read(body: &[u8]) -> Result<BasicTokenResponse, RequestError> {
     serde_json::from_slice(body).map_err(|_| RequestError::NotAToken(what_is_wrong(body)))
 }
 
@@ -347,9 +407,10 @@ fn what_is_wrong(body: &[u8]) -> &'static str {
 }
 
 /// Keeps the refresh token that an answer brings in place of the one it was asked with.
-fn keep(grant: &Granted<'_>, answer: &Answer, replacement: &mut Option<Secret>) {
+fn keep(grant: &Granted<'_>, answer: &BasicTokenResponse, replacement: &mut Option<Secret>) {
     let Granted::RefreshToken { stored, .. } = grant else { return };
-    match answer.refresh_token.as_str().filter(|issued| !issued.is_empty()) {
+    let issued = answer.refresh_token().map(|issued| issued.secret().as_str());
+    match issued.filter(|issued| !issued.is_empty()) {
         Some(issued) if issued == stored.expose() => *replacement = None,
         Some(issued) => *replacement = Some(Secret::new(issued)),
         None => {}
@@ -359,23 +420,20 @@ fn keep(grant: &Granted<'_>, answer: &Answer, replacement: &mut Option<Secret>) 
 /// Accepts an answer as a token, or says why not (RFC 6749, section 5.1).
 pub(super) fn believe(
     sent: &Sent<'_>,
-    answer: Answer,
+    answer: &BasicTokenResponse,
     refresh_token_replaced: bool,
     now: Timestamp,
 ) -> Result<Token, TokenFailure> {
     let unusable = |why: &str| Err(failure::unusable(sent, why));
-    let Answer { access_token, token_type, expires_in, refresh_token: _ } = answer;
-    let text = Secret::new(access_token);
-    if !token_type.eq_ignore_ascii_case("bearer") {
+    let text = Secret::new(answer.access_token().secret().as_str());
+    if *answer.token_type() != BasicTokenType::Bearer {
         return unusable("its token_type is not Bearer");
     }
     // RFC 6750, section 2.1; a control character in it would end the SASL message it becomes part of.
     if text.is_empty() || !text.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
         return unusable("its access_token is empty or not visible ASCII");
     }
-    let Some(lifetime) = expires_in.map(Duration::from_secs) else {
-        return unusable("it has no expires_in");
-    };
+    let Some(lifetime) = answer.expires_in() else { return unusable("it has no expires_in") };
     if lifetime < super::MINIMUM_LEFT || lifetime > MAX_LIFETIME {
         return unusable("its expires_in is below a minute or beyond a year");
     }
@@ -396,7 +454,7 @@ mod tests {
     use serde_json::json;
 
     /// The form's fields for a service account at this endpoint, and the scope in its statement.
-    fn fields(token_url: &str, scopes: &[&str]) -> (Vec<(String, String)>, Value) {
+    fn fields(token_url: &str, scopes: &[&str]) -> (Vec<(&'static str, String)>, Value) {
         let key = private_key(KeyAlgorithm::P256, Form::Pkcs8).unwrap().0;
         let file = json!({ "client_email": "a@b", "private_key": key }).to_string();
         let request = TokenRequest {
@@ -408,12 +466,12 @@ mod tests {
             ..example()
         };
         let mut sent = Sent::new(&request);
-        let grant = Granted::of(&request, None, &mut sent).unwrap();
+        let Granted::JWTBearer { account, subject } = Granted::of(&request, None, &mut sent).unwrap() else {
+            unreachable!()
+        };
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let post = form(&grant, &Ready::Nothing, Style::Body, now, &mut sent).unwrap();
-        let fields: Vec<(String, String)> =
-            form_urlencoded::parse(post.form.as_bytes()).into_owned().collect();
-        let assertion = &fields.iter().find(|(name, _)| name == "assertion").unwrap().1;
+        let fields = bearer_fields(&account, subject, now, &mut sent).unwrap();
+        let assertion = &fields.iter().find(|(name, _)| *name == "assertion").unwrap().1;
         let claims = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1).unwrap()).unwrap();
         let claims: Value = serde_json::from_slice(&claims).unwrap();
         let scope = claims.get("scope").cloned().unwrap_or_default();
@@ -430,7 +488,7 @@ mod tests {
             ("https://evilgoogleapis.com/token", &[], Value::Null, None),
         ] {
             let (fields, scope) = fields(url, scopes);
-            let found = fields.iter().find(|(name, _)| name == "scope").map(|(_, value)| value.as_str());
+            let found = fields.iter().find(|(name, _)| *name == "scope").map(|(_, value)| value.as_str());
             assert_eq!((scope, found), (in_statement, in_form), "{url}");
         }
     }

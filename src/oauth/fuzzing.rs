@@ -35,7 +35,7 @@ pub fn judge(status: u16, body: &[u8], now: Timestamp) -> Option<Result<Token, T
         Err(RequestError::Http(HttpError::Answered(Box::new(answer))))
     };
     Some(match answered {
-        Ok(answer) => believe(&sent, answer, false, now),
+        Ok(answer) => believe(&sent, &answer, false, now),
         Err(error) => Err(failure::of(&sent, &error, now)),
     })
 }

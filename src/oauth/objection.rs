@@ -37,8 +37,8 @@ impl<'a> Expectation<'a> {
     /// Of Exchange Online, for a token asked for with `scopes` in a tenant whose ID may be known.
     pub fn exchange_online(scopes: &'a [String], tenant: Option<&'a str>) -> Self {
         let resource =
-            scopes.iter().find(|scope| scope.contains("://")).and_then(|scope| scope.rsplit_once('/'));
-        let resource = resource.map_or("https://outlook.office365.com", |(resource, _)| resource);
+            |scope: &'a String| Some(scope.rsplit_once('/')?.0).filter(|found| found.contains("://"));
+        let resource = scopes.iter().find_map(resource).unwrap_or("https://outlook.office365.com");
         let mut audiences = vec![resource.to_owned(), exchange_online::APPLICATION_ID.to_owned()];
         // One service under two names in the public cloud: applications ask for the first, people consent to the
         // second.
@@ -270,6 +270,7 @@ mod tests {
             (&app, claims("https://outlook.office.com", "SMTP.SendAsApp", ""), vec![]),
             ("https://outlook.office365.us/.default", claims(us, "SMTP.SendAsApp", ""), vec![]),
             ("api://moved/.default", claims("api://moved", "SMTP.SendAsApp", ""), vec![]),
+            ("https://moved", claims(OUTLOOK, "SMTP.SendAsApp", ""), vec![]),
             (&app, claims(OUTLOOK, "Mail.Send", ""), vec![Objection::SendRoleMissing]),
             (&app, claims(OUTLOOK, "", ""), vec![Objection::SendRoleMissing]),
             (&app, claims(GRAPH, "", ""), vec![wrong(GRAPH, OUTLOOK, true)]),

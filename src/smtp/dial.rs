@@ -37,7 +37,8 @@ pub struct Target {
     pub port: u16,
     /// When TLS starts.
     pub tls: TlsMode,
-    /// From [`super::tls::client_config`]; unused when `tls` is `Disabled`.
+    /// From [`super::tls::client_config`]. When `tls` is `Disabled` it only serves to find out that a silent
+    /// server waits for TLS.
     pub tls_config: Arc<rustls::ClientConfig>,
     /// The name the certificate must have, also sent as SNI.
     pub server_name: ServerName<'static>,

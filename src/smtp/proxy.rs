@@ -169,7 +169,10 @@ async fn ask_http(
             // RFC 9110 section 15.2: more may come before the answer.
             Ok(Some((100..=199, length))) => drop(input.drain(..length)),
             Ok(Some((200..=299, length))) => return Ok(input.split_off(length)),
-            Ok(Some((407, _))) => return Err(not_authenticated(proxy, "HTTP status 407")),
+            // tinyproxy answers 401 to a wrong password.
+            Ok(Some((code @ (401 | 407), _))) => {
+                return Err(not_authenticated(proxy, &format!("HTTP status {code}")));
+            }
             Ok(Some((code @ 400..=499, _))) => {
                 return Err(not_permitted(&to, &format!("HTTP status {code}")));
             }

@@ -12,6 +12,7 @@ use crate::domain::secret::Secret;
 use exchange::{Exchange, Refused};
 use scram::Binding;
 use std::time::Duration;
+use tokio::time::timeout;
 use zeroize::Zeroize;
 
 /// Who we are to a mail server.
@@ -204,35 +205,47 @@ pub(super) async fn authenticate(
     if !credentials.are_usable() {
         return Err(Failure::unusable_credentials());
     }
+    let whole = limit * WHOLE_LOGIN;
+    let outcome = match timeout(whole, try_in_turn(wire, &choice, hint, limit)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Failure::reply_timeout(Phase::Auth, whole)),
+    };
+    wire.output.zeroize();
+    outcome
+}
+
+/// How many times the deadline of one answer all of a login may take. SCRAM has four answers, and no
+/// server needs the whole deadline for each.
+const WHOLE_LOGIN: u32 = 4;
+
+async fn try_in_turn(
+    wire: &mut Wire,
+    choice: &Choice<'_>,
+    hint: Option<AuthHint>,
+    limit: Duration,
+) -> Result<AuthHint, Failure> {
     let form = hint.map(|hint| hint.form);
     let remembered = hint.filter(|hint| hint.is_second_choice).map(|hint| hint.mechanism);
     let start = choice.candidates.iter().position(|candidate| Some(*candidate) == remembered).unwrap_or(0);
-    let mut first_refusal = None;
-    let mut outcome = Err(Failure::auth_not_offered(&names(credentials.mechanisms()), offered));
+    let mut refusal = None;
     for (index, mechanism) in choice.candidates.iter().copied().enumerate().skip(start) {
-        match log_in(wire, mechanism, &choice, form, limit).await {
-            Ok(form) => {
-                outcome = Ok(AuthHint { mechanism, form, is_second_choice: index > 0 });
-                break;
-            }
-            Err(refused) => {
-                let goes_on = wire.is_secured() && refused.is_for_want_of_a_secret(mechanism);
-                // A server that hangs up on the second try has said what it has to say on the first.
-                let failure = match (refused.failure, first_refusal.take()) {
-                    (failure, Some(first)) if failure.reply.is_none() => first,
-                    (failure, _) => failure,
-                };
-                if !goes_on {
-                    outcome = Err(failure);
-                    break;
-                }
-                outcome = Err(failure.clone());
-                first_refusal = Some(failure);
-            }
+        let refused = match log_in(wire, mechanism, choice, form, limit).await {
+            Ok(form) => return Ok(AuthHint { mechanism, form, is_second_choice: index > 0 }),
+            Err(refused) => refused,
+        };
+        let goes_on = wire.is_secured() && refused.is_for_want_of_a_secret(mechanism);
+        // A server that hangs up on the second try has said what it has to say on the first.
+        let failure = match (refused.failure, refusal) {
+            (failure, Some(earlier)) if failure.reply.is_none() => earlier,
+            (failure, _) => failure,
+        };
+        if !goes_on {
+            return Err(failure);
         }
+        refusal = Some(failure);
     }
-    wire.output.zeroize();
-    outcome
+    // The candidates are never none.
+    Err(refusal.unwrap_or_else(Failure::unusable_credentials))
 }
 
 /// One mechanism, in the other form of AUTH too if the first is not understood.

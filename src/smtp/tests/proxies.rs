@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::Reason;
 use crate::domain::failure::{Permanence, Phase};
-use mail_operator_testbed::proxy::{Asked, ScriptedProxy, Speech};
+use mail_operator_testbed::proxy::{Asked, RealProxy, ScriptedProxy, Speech};
 use mail_operator_testbed::scripted_smtp::{Fault, Step};
 
 /// A name that nothing here resolves.
@@ -108,6 +108,7 @@ async fn what_proxies_answer() {
     for (speech, answer, reason, permanence, words) in [
         (Speech::Http, http("403"), refused, UntilChanged, "HTTP status 403"),
         (Speech::Http, http("405"), refused, UntilChanged, "HTTP status 405"),
+        (Speech::Http, http("401"), Reason::ProxyAuthenticationFailed, UntilChanged, "HTTP status 401"),
         (Speech::Http, http("407"), Reason::ProxyAuthenticationFailed, UntilChanged, "credentialsSecretRef"),
         (Speech::Http, http("502"), refused, Temporary, "HTTP status 502"),
         (Speech::Http, http("503"), refused, Temporary, "HTTP status 503"),
@@ -235,9 +236,9 @@ async fn egress_rules_hold_for_the_proxy_and_for_what_is_known_of_the_target() {
     let pki = Pki::new();
     let server = ScriptedSmtp::builder().start().await;
     let through = ScriptedProxy::builder(Speech::Http).start(server.address()).await;
-    let proxy = Some(proxy(&pki, &Speech::Http, through.address()));
+    let through_it = Some(proxy(&pki, &Speech::Http, through.address()));
     let allowing = |net: &str| Arc::new(Policy { allow: vec![net.parse().unwrap()], deny: vec![] });
-    let base = Target { proxy, ..plain(server.address()) };
+    let base = Target { proxy: through_it, ..plain(server.address()) };
     let other_than_proxy = allowing("127.9.9.9/32");
     let only_proxy = allowing("127.0.0.1/32");
     for (host, egress, is_permitted) in [
@@ -271,6 +272,18 @@ async fn egress_rules_hold_for_the_proxy_and_for_what_is_known_of_the_target() {
             assert_eq!(failure.reason, Reason::EgressDenied, "{host}");
         }
     }
+    // A name that resolves here to what is refused is not left to the proxy.
+    let elsewhere = ScriptedProxy::builder(Speech::Http).at([127, 0, 0, 2].into());
+    let elsewhere = elsewhere.start(server.address()).await;
+    let target = Target {
+        host: "localhost".into(),
+        proxy: Some(proxy(&pki, &Speech::Http, elsewhere.address())),
+        egress: allowing("127.0.0.2/32"),
+        ..base.clone()
+    };
+    assert_eq!(failure(&target).await.reason, Reason::EgressDenied);
+    assert!(elsewhere.asked().is_empty());
+    open(&Target { host: UNKNOWN.into(), ..target }, None).await.unwrap();
     // What the condition says.
     let words = |resolved: Resolved, target: &Target| resolved.in_words(target);
     let known = Target { host: "198.51.100.7".into(), ..base.clone() };
@@ -284,4 +297,43 @@ async fn egress_rules_hold_for_the_proxy_and_for_what_is_known_of_the_target() {
     let v6 = Target { host: "2001:db8::1".into(), ..unknown };
     open(&v6, None).await.unwrap();
     assert_eq!(through.asked().last().unwrap().target, format!("[2001:db8::1]:{}", v6.port));
+}
+
+#[tokio::test]
+async fn through_proxies_that_people_run() {
+    let pki = Pki::new();
+    let (user, secret) = ("proxyuser", "canary-proxy");
+    for (mode, builder) in [
+        (TlsMode::Disabled, ScriptedSmtp::builder()),
+        (TlsMode::StartTls, ScriptedSmtp::builder().starttls(pki.server())),
+        (TlsMode::Implicit, ScriptedSmtp::builder().implicit_tls(pki.server())),
+    ] {
+        let server = builder.start().await;
+        let socks = RealProxy::microsocks(user, secret).await.unwrap();
+        let http = RealProxy::tinyproxy(user, secret, server.address().port()).await.unwrap();
+        for (speech, real) in [(Speech::Socks5, &socks), (Speech::Http, &http)] {
+            let proxy = Proxy {
+                credentials: Some((user.into(), Secret::new(secret))),
+                ..proxy(&pki, &speech, real.address())
+            };
+            let target = Target { proxy: Some(proxy.clone()), ..pki.target(&server, mode) };
+            let mut session = open(&target, None).await.unwrap();
+            send_one(&mut session, "jane@example.org").await;
+            session.quit().await;
+            let denied = |credentials| Target {
+                proxy: Some(Proxy { credentials, ..proxy.clone() }),
+                ..target.clone()
+            };
+            for credentials in [None, Some((user.into(), Secret::new("wrong")))] {
+                let failure = failure(&denied(credentials)).await;
+                assert_eq!(failure.reason, Reason::ProxyAuthenticationFailed, "{}", failure.detail);
+            }
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let nobody = listener.local_addr().unwrap();
+            drop(listener);
+            let failure = failure(&Target { port: nobody.port(), ..target.clone() }).await;
+            assert_eq!(failure.reason, Reason::ProxyRefused, "{}", failure.detail);
+        }
+        assert_eq!(server.copies_for("jane@example.org"), 2);
+    }
 }

@@ -209,9 +209,8 @@ async fn a_wrong_password_is_said_once() {
         let mut builder =
             ScriptedSmtp::builder().starttls(pki.server()).login_with(ALL, "joe@corp.test", "another");
         if let Some(answer) = answer {
-            // `e=invalid-proof`, and then the refusal.
-            builder =
-                builder.fault_at(Step::AuthResponse, 1, Fault::reply(format!("{answer}\r\n535 5.7.8 no")));
+            // `e=invalid-proof`, and only then the refusal.
+            builder = builder.fault_at(Step::AuthResponse, 1, Fault::reply(answer));
         }
         let server = builder.start().await;
         let failure = failure(&pki.target(&server, TlsMode::StartTls), &password(false)).await;

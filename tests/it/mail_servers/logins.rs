@@ -15,6 +15,12 @@ fn credentials(mechanism: &str) -> (Credentials, Credentials) {
     let by_token =
         |mechanism| (scene.token(mechanism), token(Secret::new("e30.e30.AAAA".to_owned()), mechanism));
     match mechanism {
+        "EXTERNAL" => {
+            let of =
+                |username: Option<&str>| Credentials::Certificate { username: username.map(str::to_owned) };
+            (of(None), of(Some("ceo@corp.example")))
+        }
+        "SCRAM-SHA-256" => by_password(PasswordMechanism::ScramSha256),
         "PLAIN" => by_password(PasswordMechanism::Plain),
         "LOGIN" => by_password(PasswordMechanism::Login),
         "XOAUTH2" => by_token(TokenMechanism::XOAuth2),

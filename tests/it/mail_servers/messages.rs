@@ -10,20 +10,15 @@ use std::fmt::Write;
 /// The message as it was handed on begins with what the servers on its way say of themselves.
 #[track_caller]
 fn arrived(received: &[u8], sent: &[u8], who: &str) {
-    let at = received.len().checked_sub(sent.len());
-    let end = at.map_or(received, |at| &received[at..]);
-    if end != sent {
-        let same = end.iter().zip(sent).take_while(|(a, b)| a == b).count();
-        let show = |bytes: &[u8]| {
-            String::from_utf8_lossy(&bytes[same.min(bytes.len())..]).chars().take(300).collect::<String>()
-        };
-        panic!(
-            "{who}: from byte {same} of {} on sent\n{}\nand received\n{}",
-            sent.len(),
-            show(sent),
-            show(end)
-        );
+    if received.ends_with(sent) {
+        return;
     }
+    let start = received.windows(8).position(|window| *window == sent[..8]).unwrap_or_default();
+    let received = &received[start..];
+    let same = received.iter().zip(sent).take_while(|(a, b)| a == b).count();
+    let show =
+        |bytes: &[u8]| String::from_utf8_lossy(&bytes[same..(same + 300).min(bytes.len())]).into_owned();
+    panic!("{who}: from byte {same} on sent\n{}\nand received\n{}", show(sent), show(received));
 }
 
 #[tokio::test(flavor = "multi_thread")]

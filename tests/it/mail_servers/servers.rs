@@ -3,13 +3,15 @@
 use mail_operator::domain::secret::Secret;
 use mail_operator::smtp::tls::ClientCertificate;
 use mail_operator::smtp::{Credentials, PasswordMechanism, TokenMechanism};
+use mail_operator_testbed::aiosmtpd::AiosmtpdOptions;
 use mail_operator_testbed::certificates::{CertificateAuthority, ServerCertificate};
 use mail_operator_testbed::dovecot::DovecotOptions;
 use mail_operator_testbed::exim::EximOptions;
+use mail_operator_testbed::haraka::HarakaOptions;
 use mail_operator_testbed::oidc::OidcOptions;
 use mail_operator_testbed::postfix::PostfixOptions;
 use mail_operator_testbed::scripted_smtp::ScriptedSmtp;
-use mail_operator_testbed::{Dovecot, Exim, Oidc, Postfix};
+use mail_operator_testbed::{Aiosmtpd, Dovecot, Exim, Haraka, Oidc, Postfix};
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex};
 use tokio::runtime::Runtime;
@@ -56,6 +58,8 @@ pub struct Scene {
     _dovecot: Dovecot,
     _postfix: Postfix,
     _exim: Exim,
+    _haraka: Haraka,
+    _aiosmtpd: Aiosmtpd,
 }
 
 /// For the sinks, which would otherwise end with the runtime of the test that started them.
@@ -109,22 +113,34 @@ impl Scene {
             message_size_limit: SIZE_LIMIT,
         });
         let exim = Exim::start(EximOptions {
-            certificate,
-            users,
+            certificate: certificate.clone(),
+            users: users.clone(),
             client_ca: authority.pem().to_owned(),
             auth_socket: dovecot.auth_socket(),
             sink: sink.address(),
             recipient_limit: RECIPIENT_LIMIT,
             message_size_limit: SIZE_LIMIT,
         });
-        let (postfix, exim) = tokio::try_join!(postfix, exim).unwrap();
+        let haraka = Haraka::start(HarakaOptions {
+            certificate: certificate.clone(),
+            users: users.clone(),
+            sink: sink.address(),
+            message_size_limit: SIZE_LIMIT,
+        });
+        let aiosmtpd = Aiosmtpd::start(AiosmtpdOptions {
+            certificate,
+            users,
+            sink: sink.address(),
+            message_size_limit: SIZE_LIMIT,
+        });
+        let (postfix, exim, haraka, aiosmtpd) = tokio::try_join!(postfix, exim, haraka, aiosmtpd).unwrap();
         let servers = vec![
             MailServer {
                 name: "dovecot",
                 starttls_port: dovecot.starttls_port(),
                 implicit_port: Some(dovecot.implicit_port()),
                 relay_port: None,
-                mechanisms: &["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"],
+                mechanisms: &["SCRAM-SHA-256", "PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"],
                 smtputf8: false,
                 judges_sender: false,
                 hangs_up: false,
@@ -135,7 +151,7 @@ impl Scene {
                 starttls_port: postfix.starttls_port(),
                 implicit_port: Some(postfix.implicit_port()),
                 relay_port: Some(postfix.relay_port()),
-                mechanisms: &["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"],
+                mechanisms: &["SCRAM-SHA-256", "PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"],
                 smtputf8: true,
                 judges_sender: true,
                 hangs_up: true,
@@ -146,7 +162,29 @@ impl Scene {
                 starttls_port: exim.starttls_port(),
                 implicit_port: Some(exim.implicit_port()),
                 relay_port: Some(exim.relay_port()),
-                mechanisms: &["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"],
+                mechanisms: &["EXTERNAL", "SCRAM-SHA-256", "PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"],
+                smtputf8: true,
+                judges_sender: false,
+                hangs_up: false,
+                sink: sink.clone(),
+            },
+            MailServer {
+                name: "haraka",
+                starttls_port: haraka.starttls_port(),
+                implicit_port: Some(haraka.implicit_port()),
+                relay_port: None,
+                mechanisms: &["PLAIN", "LOGIN"],
+                smtputf8: true,
+                judges_sender: false,
+                hangs_up: false,
+                sink: sink.clone(),
+            },
+            MailServer {
+                name: "aiosmtpd",
+                starttls_port: aiosmtpd.starttls_port(),
+                implicit_port: Some(aiosmtpd.implicit_port()),
+                relay_port: None,
+                mechanisms: &["PLAIN", "LOGIN"],
                 smtputf8: true,
                 judges_sender: false,
                 hangs_up: false,
@@ -164,6 +202,8 @@ impl Scene {
             _dovecot: dovecot,
             _postfix: postfix,
             _exim: exim,
+            _haraka: haraka,
+            _aiosmtpd: aiosmtpd,
         }
     }
 }

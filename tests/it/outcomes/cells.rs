@@ -44,6 +44,12 @@ pub enum Place {
     AuthLogin,
     LoginUser,
     LoginPassword,
+    /// AUTH SCRAM-SHA-256 with our nonce in it; the server's is due.
+    ScramFirst,
+    /// Our proof that we know the password; the server's is due.
+    ScramProof,
+    /// The empty line after that.
+    ScramEnd,
     /// The empty line that answers XOAUTH2's error challenge; 535 is due.
     TokenError,
     Mail,
@@ -63,7 +69,7 @@ pub enum Place {
 }
 
 impl Place {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Greeting,
         Self::Hello,
         Self::StartTls,
@@ -75,6 +81,9 @@ impl Place {
         Self::AuthLogin,
         Self::LoginUser,
         Self::LoginPassword,
+        Self::ScramFirst,
+        Self::ScramProof,
+        Self::ScramEnd,
         Self::TokenError,
         Self::Mail,
         Self::Recipient,
@@ -95,10 +104,12 @@ impl Place {
             Self::StartTls => (Step::StartTls, 1),
             Self::Handshake => (Step::Tls, 1),
             Self::SecondHello => (Step::EhloAfterTls, 1),
-            Self::AuthPlain | Self::AuthPlainAlone | Self::AuthLogin => (Step::Auth, 1),
+            Self::AuthPlain | Self::AuthPlainAlone | Self::AuthLogin | Self::ScramFirst => (Step::Auth, 1),
             // With XOAUTH2 the token itself goes with AUTH.
-            Self::PlainResponse | Self::LoginUser | Self::TokenError => (Step::AuthResponse, 1),
-            Self::LoginPassword => (Step::AuthResponse, 2),
+            Self::PlainResponse | Self::LoginUser | Self::ScramProof | Self::TokenError => {
+                (Step::AuthResponse, 1)
+            }
+            Self::LoginPassword | Self::ScramEnd => (Step::AuthResponse, 2),
             Self::Mail => (Step::Mail, 1),
             Self::Recipient => (Step::Rcpt, 1),
             Self::Data => (Step::Data, 1),
@@ -120,13 +131,18 @@ impl Place {
             Self::Greeting => Some("250 scripted.test"),
             Self::Hello => Some("220 2.0.0 Ready"),
             Self::StartTls => Some("250-scripted.test\r\n250 AUTH PLAIN"),
-            Self::SecondHello | Self::AuthPlainAlone | Self::PlainResponse | Self::LoginUser => {
-                Some("235 2.7.0 Welcome")
-            }
-            Self::AuthLogin => Some("334 UGFzc3dvcmQ6"),
-            Self::AuthPlain | Self::LoginPassword | Self::Dot | Self::DotTaken | Self::Reset => {
-                Some("250 2.1.0 Sender ok")
-            }
+            Self::SecondHello
+            | Self::AuthPlainAlone
+            | Self::PlainResponse
+            | Self::LoginUser
+            | Self::ScramProof => Some("235 2.7.0 Welcome"),
+            Self::AuthLogin | Self::ScramFirst => Some("334 UGFzc3dvcmQ6"),
+            Self::AuthPlain
+            | Self::LoginPassword
+            | Self::ScramEnd
+            | Self::Dot
+            | Self::DotTaken
+            | Self::Reset => Some("250 2.1.0 Sender ok"),
             Self::Mail => Some("250 2.1.5 Recipient ok"),
             Self::Recipient => Some("354 Go ahead"),
             Self::Data => Some("250 2.0.0 Taken"),
@@ -175,6 +191,8 @@ pub const WRONG_PASSWORD: Fault = Fault::Reply("535 5.7.8 Authentication credent
 pub const NO_PASSWORDS: Fault =
     Fault::Reply("535 5.7.139 Authentication unsuccessful, basic authentication is disabled");
 pub const NO_SUCH_MECHANISM: Fault = Fault::Reply("504 5.5.4 Unrecognized authentication type");
+/// Instead of the proof that the server knows the password, too.
+pub const UNPROVEN: Fault = Fault::Reply("235 2.7.0 Welcome");
 pub const NO_LOGIN: Fault = Fault::Reply("530 5.7.57 Client not authenticated to send mail");
 pub const GREYLISTED: Fault = Fault::Reply("450 4.7.1 Greylisted");
 pub const NO_USER: Fault = Fault::Reply("550 5.1.1 No such user");
@@ -186,7 +204,7 @@ pub const ERRORS: Fault = Fault::Reply("550 5.2.251 Blocked");
 pub const QUOTA: Fault = Fault::Reply("554 5.2.0 SubmissionQuotaExceededException");
 
 impl Fault {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         LATER,
         NO,
         CLOSING,
@@ -196,6 +214,7 @@ impl Fault {
         WRONG_PASSWORD,
         NO_PASSWORDS,
         NO_SUCH_MECHANISM,
+        UNPROVEN,
         NO_LOGIN,
         GREYLISTED,
         NO_USER,

@@ -136,6 +136,18 @@ fn title(place: Place) -> (&'static str, &'static str) {
         Place::AuthLogin => ("AUTH LOGIN", "The challenge for the user name, 334, is due."),
         Place::LoginUser => ("The user name of AUTH LOGIN", "The challenge for the password, 334, is due."),
         Place::LoginPassword => ("The password of AUTH LOGIN", "235 is due."),
+        Place::ScramFirst => (
+            "AUTH SCRAM-SHA-256",
+            "The server's half of the exchange, 334, is due. Nothing has been said yet that only who knows the password can say.",
+        ),
+        Place::ScramProof => (
+            "The proof of AUTH SCRAM-SHA-256",
+            "The server's own proof that it knows the password, 334, is due; without it no login counts.",
+        ),
+        Place::ScramEnd => (
+            "The end of AUTH SCRAM-SHA-256",
+            "Both sides have proved that they know the password; 235 is due.",
+        ),
         Place::TokenError => (
             "A refused token",
             "XOAUTH2 and OAUTHBEARER explain a refusal in a challenge; the answer to it is an empty line, and then 535 is due. A token is never sent without TLS.",

@@ -3,7 +3,7 @@
 
 use super::cells::{
     AUTH_UNAVAILABLE, BLOCKED, BUSY, CLOSING, CONNECTIONS, ENOUGH, ERRORS, Fault, GREYLISTED, LATER, Mode,
-    NO, NO_LOGIN, NO_PASSWORDS, NO_SUCH_MECHANISM, NO_USER, ODD, Place, QUOTA, SEND_AS, TOO_LARGE,
+    NO, NO_LOGIN, NO_PASSWORDS, NO_SUCH_MECHANISM, NO_USER, ODD, Place, QUOTA, SEND_AS, TOO_LARGE, UNPROVEN,
     WRONG_PASSWORD,
 };
 use mail_operator::api::Reason;
@@ -48,6 +48,7 @@ pub fn possible(place: Place, fault: Fault, mode: Mode) -> bool {
         F::Torn | F::Trickle | F::Doubled => !matches!(place, P::Handshake | P::Body | P::LongBody),
         F::Early => fault.has_script(place),
         AUTH_UNAVAILABLE | WRONG_PASSWORD | NO_PASSWORDS | NO_SUCH_MECHANISM => place.is_login(),
+        UNPROVEN => matches!(place, P::ScramFirst | P::ScramProof),
         ENOUGH => place == P::Mail,
         NO_USER => place == P::Recipient,
         NO_LOGIN | GREYLISTED | TOO_LARGE | SEND_AS | BLOCKED | ERRORS | QUOTA => is_transaction,
@@ -108,7 +109,8 @@ pub fn expected(place: Place, fault: Fault, mode: Mode) -> Expected {
             | F::Endless
             | F::Doubled
             | F::Early
-            | ODD,
+            | ODD
+            | UNPROVEN,
         ) => (Server, Temporary, Reason::ProtocolViolation),
 
         // The service asks for less, wherever it says so.

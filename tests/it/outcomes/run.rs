@@ -97,6 +97,7 @@ async fn server(world: &World, cell: Cell, pipelining: bool, pause: Duration) ->
     let Cell { place, fault, mode, .. } = cell;
     let mechanism = match place {
         Place::AuthLogin | Place::LoginUser | Place::LoginPassword => "LOGIN",
+        Place::ScramFirst | Place::ScramProof | Place::ScramEnd => "SCRAM-SHA-256",
         Place::TokenError => "XOAUTH2",
         _ => "PLAIN",
     };

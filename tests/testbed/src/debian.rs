@@ -8,34 +8,47 @@ use crate::{
 };
 use std::{fs, path::PathBuf, process::Command};
 
-/// Only one mail server may be installed, and that is Postfix. As a file in a user's folder Exim needs no setuid bit, and
-/// must have none.
-const EXIM: &str = "
+/// A file in a user's folder needs no setuid bit, and must have none.
+const UNPACK: &str = "
 set -e
-apt-get download -q exim4-daemon-heavy || {
+apt-get download -q \"$1\" || {
   echo 'if apt knows no such package, its lists are missing: as root, apt-get update' >&2
   exit 1
 }
-dpkg-deb -x exim4-daemon-heavy_*.deb .
-rm exim4-daemon-heavy_*.deb
-chmod u-s usr/sbin/exim4
+dpkg-deb -x \"$1\"_*.deb .
+rm \"$1\"_*.deb
+chmod u-s \"$2\"
 ";
 
-/// Exim, from the package exim4-daemon-heavy of the Debian that runs here: it fits that one's libraries only.
+/// Exim. Only one mail server may be installed, and that is Postfix.
 pub(crate) async fn exim() -> Result<PathBuf> {
-    let release = release()?;
-    let folder =
-        cached(&cache_folder()?, "exim4-daemon-heavy", &release, "5 seconds", async |target, log| {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", EXIM]).current_dir(target);
-            if !tools::is_installed("apt-get") {
-                let remedy = "the tests' Exim is Debian's; run them on Debian, such as in a container";
-                return Err(Error::Missing { program: "apt-get".to_owned(), remedy: remedy.to_owned() });
-            }
-            tools::run("sh", &shell, log, "any shell will do").await
-        })
-        .await?;
-    Ok(folder.join("usr/sbin/exim4"))
+    unpacked("exim4-daemon-heavy", "usr/sbin/exim4").await
+}
+
+/// microsocks, without the service that its package starts.
+pub(crate) async fn microsocks() -> Result<PathBuf> {
+    unpacked("microsocks", "usr/bin/microsocks").await
+}
+
+/// tinyproxy, without the service that its main package starts.
+pub(crate) async fn tinyproxy() -> Result<PathBuf> {
+    unpacked("tinyproxy-bin", "usr/bin/tinyproxy").await
+}
+
+/// A program of a package of the Debian that runs here: it fits that one's libraries only.
+async fn unpacked(package: &str, program: &str) -> Result<PathBuf> {
+    let folder = cached(&cache_folder()?, package, &release()?, "5 seconds", async |target, log| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", UNPACK, "sh", package, program]).current_dir(target);
+        if !tools::is_installed("apt-get") {
+            let remedy =
+                "some of the tests' programs are Debian's; run them on Debian, such as in a container";
+            return Err(Error::Missing { program: "apt-get".to_owned(), remedy: remedy.to_owned() });
+        }
+        tools::run("sh", &shell, log, "any shell will do").await
+    })
+    .await?;
+    Ok(folder.join(program))
 }
 
 /// Such as `debian12`.

@@ -4,6 +4,7 @@
 //! Everything listens on loopback only, keeps its state in a temporary folder, and ends with whoever started it, even
 //! when that one is killed. This crate knows nothing of the operator's code.
 
+pub mod aiosmtpd;
 mod api_server;
 mod cache;
 pub mod certificates;
@@ -15,6 +16,7 @@ mod debian;
 pub mod dovecot;
 pub mod error;
 pub mod exim;
+pub mod haraka;
 mod http;
 pub mod mailpit;
 pub mod oidc;
@@ -30,10 +32,12 @@ pub mod scripted_smtp;
 pub mod sink;
 pub mod tools;
 
+pub use aiosmtpd::Aiosmtpd;
 pub use control_plane::ControlPlane;
 pub use dovecot::Dovecot;
 pub use error::{Error, Result};
 pub use exim::Exim;
+pub use haraka::Haraka;
 pub use mailpit::Mailpit;
 pub use oidc::Oidc;
 pub use operator::Operator;

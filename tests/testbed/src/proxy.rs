@@ -1,6 +1,10 @@
 //! A proxy in the test's own process, SOCKS5 or HTTP CONNECT, that does what its script says and
-//! remembers who asked for what. Listens on 127.0.0.1 only, and connects to nothing but the one
-//! server it was given.
+//! remembers who asked for what. Listens on loopback only, and connects to nothing but the one
+//! server it was given. Those that people run are in `real`.
+
+mod real;
+
+pub use real::RealProxy;
 
 use crate::scripted_smtp::lock;
 use base64::Engine as _;
@@ -47,12 +51,20 @@ pub struct Builder {
     answer: Option<Vec<u8>>,
     is_silent: bool,
     waits_for_server: bool,
+    address: Ipv4Addr,
 }
 
 impl ScriptedProxy {
     /// A proxy that lets everybody through.
     pub const fn builder(speech: Speech) -> Builder {
-        Builder { speech, login: None, answer: None, is_silent: false, waits_for_server: false }
+        Builder {
+            speech,
+            login: None,
+            answer: None,
+            is_silent: false,
+            waits_for_server: false,
+            address: Ipv4Addr::LOCALHOST,
+        }
     }
 
     /// Where it listens.
@@ -97,13 +109,19 @@ impl Builder {
         Self { waits_for_server: true, ..self }
     }
 
+    /// Listens on another address of 127.0.0.0/8 than 127.0.0.1.
+    #[must_use]
+    pub fn at(self, address: Ipv4Addr) -> Self {
+        Self { address, ..self }
+    }
+
     /// Starts listening on a free port; leads to `server`, whatever is asked for.
     ///
     /// # Panics
     /// If there is no free port.
     #[expect(clippy::expect_used, reason = "a test without its proxy cannot go on")]
     pub async fn start(self, server: SocketAddr) -> ScriptedProxy {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind a loopback port");
+        let listener = TcpListener::bind((self.address, 0)).await.expect("bind a loopback port");
         let address = listener.local_addr().expect("read the bound address");
         let asked = Arc::new(Mutex::default());
         let session = Session { script: Arc::new(self), server, asked: asked.clone() };

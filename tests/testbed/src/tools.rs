@@ -101,28 +101,35 @@ pub async fn mailpit() -> Result<PathBuf> {
 
 /// The `node_modules` folder that holds npm's oidc-provider.
 pub async fn oidc_provider() -> Result<PathBuf> {
-    let folder = Path::new(HERE).join("oidc");
-    let lock =
-        fs::read(folder.join("package-lock.json")).map_err(Error::io("reading oidc/package-lock.json"))?;
-    let lock: serde_json::Value = serde_json::from_slice(&lock)
-        .map_err(|e| Error::Unexpected(format!("reading oidc/package-lock.json: {e}")))?;
-    let version =
-        lock.pointer("/packages/node_modules~1oidc-provider/version").and_then(serde_json::Value::as_str);
-    let version =
-        version.ok_or_else(|| Error::Unexpected("oidc/package-lock.json names no oidc-provider".into()))?;
-    let installed =
-        cached(&cache_folder()?, "oidc-provider", version, "half a minute", async |target, log| {
-            for file in ["package.json", "package-lock.json"] {
-                fs::copy(folder.join(file), target.join(file))
-                    .map_err(Error::io(format!("copying {file}")))?;
-            }
-            let mut npm = Command::new("npm");
-            npm.args(["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(target);
-            run("npm", &npm, log, "install Node.js 18 or newer with npm (Debian: apt-get install nodejs npm)")
-                .await
-        })
-        .await?;
-    Ok(installed.join("node_modules"))
+    npm_tool("oidc", "oidc-provider").await
+}
+
+/// The `node_modules` folder that holds Haraka.
+pub async fn haraka() -> Result<PathBuf> {
+    npm_tool("haraka", "Haraka").await
+}
+
+/// The `node_modules` folder that holds a package, as the lock file in our folder says.
+async fn npm_tool(folder: &str, package: &str) -> Result<PathBuf> {
+    let file = format!("{folder}/package-lock.json");
+    let folder = Path::new(HERE).join(folder);
+    let lock = fs::read(folder.join("package-lock.json")).map_err(Error::io(format!("reading {file}")))?;
+    let lock: serde_json::Value =
+        serde_json::from_slice(&lock).map_err(|e| Error::Unexpected(format!("reading {file}: {e}")))?;
+    let version = lock.pointer(&format!("/packages/node_modules~1{package}/version"));
+    let version = version.and_then(serde_json::Value::as_str);
+    let version = version.ok_or_else(|| Error::Unexpected(format!("{file} names no {package}")))?;
+    let (name, cache) = (package.to_lowercase(), cache_folder()?);
+    let installed = cached(&cache, &name, version, "half a minute", async |target, log| {
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(folder.join(file), target.join(file)).map_err(Error::io(format!("copying {file}")))?;
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--omit=dev", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"]);
+        let remedy = "install Node.js 18 or newer with npm (Debian: apt-get install nodejs npm)";
+        run("npm", npm.current_dir(target), log, remedy).await
+    });
+    Ok(installed.await?.join("node_modules"))
 }
 
 fn from_kubebuilder_assets(folder: &Path) -> Result<ControlPlaneTools> {

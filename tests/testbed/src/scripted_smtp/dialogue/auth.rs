@@ -103,7 +103,11 @@ impl Dialogue<'_> {
             _ => None,
         };
         let Some(proof) = proof else {
-            self.answer(Step::AuthResponse, REFUSED).await?;
+            // A script may give RFC 5802's error first.
+            if self.answer(Step::AuthResponse, REFUSED).await? == 334 {
+                self.read_line().await?;
+                self.answer(Step::AuthResponse, REFUSED).await?;
+            }
             return Ok(());
         };
         if self.answer(Step::AuthResponse, &format!("334 {}", BASE64.encode(proof))).await? != 334 {
@@ -122,9 +126,9 @@ impl Dialogue<'_> {
     fn bindings(&self) -> scram::Bindings {
         let Stream::Tls(stream) = &self.stream else { return Vec::new() };
         let connection = stream.get_ref().1;
-        let exported_data = connection.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", None);
+        let data = connection.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", None);
         let is_tls13 = connection.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
-        let exporter = exported_data.ok().filter(|_| is_tls13).map(|data| ("tls-exporter", data));
+        let exporter = data.ok().filter(|_| is_tls13).map(|data| ("tls-exporter", data));
         let end_point = self.shared.script.end_point.clone().map(|data| ("tls-server-end-point", data));
         exporter.into_iter().chain(end_point).collect()
     }
