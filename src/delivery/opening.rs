@@ -84,7 +84,7 @@ impl Delivery {
         {
             // One more token next time: this one may have been revoked.
             self.tokens.invalidate(&acquired.request.key(), &acquired.token);
-            found.fail(Authenticated, token::explain(failure.clone().into(), server, login, &acquired.token));
+            found.fail(Authenticated, token::explain(failure.clone(), server, login, &acquired.token));
             return None;
         }
         let session = step(found, Authenticated, authenticated)?;

@@ -7,6 +7,7 @@ use crate::delivery::Delivery;
 use crate::delivery::opening::step;
 use crate::domain::credentials::{Credentials, GrantCredential, KeyPair, LoginCredentials, ProofCredential};
 use crate::domain::exchange_online;
+use crate::domain::failure::Failure;
 use crate::domain::server::{Grant, OAuth2Login, Proof, Server};
 use crate::domain::verification::{StageFailure, Verification};
 use crate::oauth::{
@@ -143,19 +144,16 @@ fn unsuitable(server: &Server, login: &OAuth2Login, token: &Token) -> Option<Sta
     (!certain.is_empty()).then(|| StageFailure::until_changed(Reason::TokenUnsuitable, certain.join("; ")))
 }
 
-/// A login that the mail server refused with this token, with what is likeliest to be wrong, in order.
-pub(super) fn explain(
-    mut failure: StageFailure,
-    server: &Server,
-    login: &OAuth2Login,
-    token: &Token,
-) -> StageFailure {
+/// Why the mail server is likeliest to have refused the token.
+pub(super) fn explain(failure: Failure, server: &Server, login: &OAuth2Login, token: &Token) -> Failure {
     let expected = expectation(server, login);
     let causes = oauth::likely_causes(&token.claims, &expected, &login.username, Timestamp::now());
-    let numbered: Vec<_> =
-        causes.iter().enumerate().map(|(at, cause)| format!("{}. {cause}", at + 1)).collect();
-    failure.message = format!("{}. Likeliest first: {}", failure.message, numbered.join("; "));
-    failure
+    let causes: Vec<String> =
+        (1..).zip(causes).map(|(number, cause)| format!("({number}) {cause}")).collect();
+    // They take the place of the general advice; what the server said stands behind it.
+    let said = failure.detail.find(" (server: ").and_then(|at| failure.detail.get(at..)).unwrap_or_default();
+    let detail = format!("the server refuses the token, likeliest because: {}{said}", causes.join("; "));
+    Failure { detail, ..failure }
 }
 
 /// What the mail server wants to see in a token, where that is known.

@@ -443,3 +443,53 @@ pub(super) fn believe(
     let claims = claims::inspect(text.expose());
     Ok(Token { access_token: text, expires_at, claims, refresh_token_replaced })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::oauth::tests::example;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use mail_operator_testbed::client_keys::{Algorithm as KeyAlgorithm, Form, private_key};
+    use serde_json::json;
+
+    /// The form's fields for a service account at this endpoint, and the scope in its statement.
+    fn fields(token_url: &str, scopes: &[&str]) -> (Vec<(&'static str, String)>, Value) {
+        let key = private_key(KeyAlgorithm::P256, Form::Pkcs8).unwrap().0;
+        let file = json!({ "client_email": "a@b", "private_key": key }).to_string();
+        let request = TokenRequest {
+            token_url: token_url.parse().unwrap(),
+            client_id: String::new(),
+            grant: Grant::JWTBearer { key_file: Secret::new(file), subject: "m@c".into() },
+            proof: Proof::None,
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            ..example()
+        };
+        let mut sent = Sent::new(&request);
+        let Granted::JWTBearer { account, subject } = Granted::of(&request, None, &mut sent).unwrap() else {
+            unreachable!()
+        };
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let fields = bearer_fields(&account, subject, now, &mut sent).unwrap();
+        let assertion = &fields.iter().find(|(name, _)| *name == "assertion").unwrap().1;
+        let claims = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1).unwrap()).unwrap();
+        let claims: Value = serde_json::from_slice(&claims).unwrap();
+        let scope = claims.get("scope").cloned().unwrap_or_default();
+        (fields, scope)
+    }
+
+    #[test]
+    fn google_reads_the_scope_in_the_statement_and_mail_is_the_default() {
+        for (url, scopes, in_statement, in_form) in [
+            ("https://oauth2.googleapis.com/token", &[][..], json!("https://mail.google.com/"), None),
+            ("https://oauth2.googleapis.com/token", &["a", "b"], json!("a b"), None),
+            ("https://login.example/token", &[], Value::Null, None),
+            ("https://login.example/token", &["a", "b"], json!("a b"), Some("a b")),
+            ("https://evilgoogleapis.com/token", &[], Value::Null, None),
+        ] {
+            let (fields, scope) = fields(url, scopes);
+            let found = fields.iter().find(|(name, _)| *name == "scope").map(|(_, value)| value.as_str());
+            assert_eq!((scope, found), (in_statement, in_form), "{url}");
+        }
+    }
+}

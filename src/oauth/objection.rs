@@ -35,10 +35,10 @@ pub struct Expectation<'a> {
 
 impl<'a> Expectation<'a> {
     /// Of Exchange Online, for a token asked for with `scopes` in a tenant whose ID may be known.
-    pub fn exchange_online(scopes: &[String], tenant: Option<&'a str>) -> Self {
+    pub fn exchange_online(scopes: &'a [String], tenant: Option<&'a str>) -> Self {
         let resource =
-            scopes.iter().find(|scope| scope.contains("://")).and_then(|scope| scope.rsplit_once('/'));
-        let resource = resource.map_or("https://outlook.office365.com", |(resource, _)| resource);
+            |scope: &'a String| Some(scope.rsplit_once('/')?.0).filter(|found| found.contains("://"));
+        let resource = scopes.iter().find_map(resource).unwrap_or("https://outlook.office365.com");
         let mut audiences = vec![resource.to_owned(), exchange_online::APPLICATION_ID.to_owned()];
         // One service under two names in the public cloud: applications ask for the first, people consent to the
         // second.
@@ -134,16 +134,23 @@ pub fn objections(claims: &TokenClaims, expected: &Expectation<'_>, now: Timesta
     [tenant, audience, permission, expired].into_iter().flatten().collect()
 }
 
-/// An application's token has roles, a person's has scopes.
 fn permission(claims: &TokenClaims) -> Option<Objection> {
-    let has = |list: &[String], wanted: &str| list.iter().any(|entry| entry.eq_ignore_ascii_case(wanted));
     if has(&claims.roles, exchange_online::SEND_ROLE) || has(&claims.scope, SEND_SCOPE) {
         None
-    } else if claims.scope.is_empty() {
-        Some(Objection::SendRoleMissing)
-    } else {
+    } else if is_of_a_person(claims) {
         Some(Objection::SendScopeMissing)
+    } else {
+        Some(Objection::SendRoleMissing)
     }
+}
+
+/// An application's token has roles, a person's has scopes; some providers give applications' tokens scopes as well.
+fn is_of_a_person(claims: &TokenClaims) -> bool {
+    has(&claims.scope, SEND_SCOPE) || !claims.scope.is_empty() && claims.roles.is_empty()
+}
+
+fn has(list: &[String], wanted: &str) -> bool {
+    list.iter().any(|entry| entry.eq_ignore_ascii_case(wanted))
 }
 
 fn same_audience(a: &str, b: &str) -> bool {
@@ -169,14 +176,15 @@ pub fn likely_causes(
         if causes.is_empty() {
             causes.push(
                 "the provider has to permit this client to send mail over SMTP for this mailbox: compare scopes and \
-                 username with its documentation"
+                 username with its documentation (Google wants the scope https://mail.google.com/, and as username the \
+                 mailbox that the token speaks for)"
                     .to_owned(),
             );
         }
         return causes;
     }
     let mailbox = harmless(username, "MAILBOX");
-    if claims.scope.is_empty() {
+    if !is_of_a_person(claims) {
         let application = harmless(claims.app_id.as_deref().unwrap_or_default(), "CLIENT-ID");
         let object = harmless(claims.object_id.as_deref().unwrap_or_default(), "OBJECT-ID");
         let note = if object == "OBJECT-ID" {
@@ -262,6 +270,7 @@ mod tests {
             (&app, claims("https://outlook.office.com", "SMTP.SendAsApp", ""), vec![]),
             ("https://outlook.office365.us/.default", claims(us, "SMTP.SendAsApp", ""), vec![]),
             ("api://moved/.default", claims("api://moved", "SMTP.SendAsApp", ""), vec![]),
+            ("https://moved", claims(OUTLOOK, "SMTP.SendAsApp", ""), vec![]),
             (&app, claims(OUTLOOK, "Mail.Send", ""), vec![Objection::SendRoleMissing]),
             (&app, claims(OUTLOOK, "", ""), vec![Objection::SendRoleMissing]),
             (&app, claims(GRAPH, "", ""), vec![wrong(GRAPH, OUTLOOK, true)]),
@@ -354,6 +363,8 @@ mod tests {
         let expired = TokenClaims { expires_at: Some(at(9)), ..application };
         let found = causes(&expired, "alerts@corp.example");
         assert!(found[0].contains("compare the clocks") && found[1].contains("New-ServicePrincipal"));
+        let with_scope = TokenClaims { scope: scopes("mail"), ..claims(OUTLOOK, "SMTP.SendAsApp", "") };
+        assert!(causes(&with_scope, "alerts@corp.example")[0].contains("New-ServicePrincipal"));
         let unknown = causes(&TokenClaims::default(), "alerts@corp.example");
         assert!(unknown[0].contains("-AppId CLIENT-ID -ObjectId OBJECT-ID (the Object ID in"), "{unknown:?}");
     }

@@ -234,7 +234,7 @@ pub struct OAuth2Auth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 320), regex(pattern = r"^[^\x00-\x20\x7f]+$"))]
     pub subject: Option<String>,
-    /// Scopes asked for.
+    /// Scopes asked for. Default: none, but with the grant `JWTBearer` at Google `https://mail.google.com/`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),

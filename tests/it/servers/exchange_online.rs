@@ -144,8 +144,13 @@ async fn any_provider_by_oauthbearer_and_by_xoauth2() {
 
     // The token is Ada's, the mailbox Bob's.
     server(&space, "other", &microsoft.exchange_online("bob@corp.example")).await;
-    let words =
-        ["535", "Likeliest first: 1. the token is alerts@corp.example's", "Add-MailboxPermission", "Set-CASMailbox"];
+    let words = [
+        "535",
+        "(1) Exchange Online does not know",
+        "New-ServicePrincipal -AppId 2b9d8c57-",
+        "(2) the application may not open",
+        "SMTP AUTH is off",
+    ];
     fails(&space, "other", "Authenticated", "AuthenticationFailed", Mends::AChange, &words).await;
 
     // A wrong client secret is seen at once by who asks, the right one by itself.

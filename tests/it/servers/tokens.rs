@@ -142,7 +142,7 @@ async fn token_endpoints_without_a_token_say_why_and_the_secret_goes_nowhere_els
             "ca",
             "CertificateUnknownIssuer",
             itself,
-            &["token endpoint localhost:", "if it is a private one, give its certificate in caRef"],
+            &["token endpoint localhost:", "give its certificate in caRef beside tokenURL"],
         ),
         (
             "loopback6",
