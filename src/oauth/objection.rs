@@ -184,7 +184,16 @@ pub fn likely_causes(
         return causes;
     }
     let mailbox = harmless(username, "MAILBOX");
-    if !is_of_a_person(claims) {
+    if is_of_a_person(claims) {
+        let user = claims.user.as_deref().filter(|user| !user.eq_ignore_ascii_case(username));
+        causes.extend(user.map(|user| {
+            format!(
+                "the token is {user}'s, who may not open the mailbox: Add-MailboxPermission -Identity {mailbox} -User {} \
+                 -AccessRights FullAccess, or consent as {username}",
+                harmless(user, "USER")
+            )
+        }));
+    } else {
         let application = harmless(claims.app_id.as_deref().unwrap_or_default(), "CLIENT-ID");
         let object = harmless(claims.object_id.as_deref().unwrap_or_default(), "OBJECT-ID");
         let note = if object == "OBJECT-ID" {
@@ -199,15 +208,6 @@ pub fn likely_causes(
             "the application may not open the mailbox: Add-MailboxPermission -Identity {mailbox} -User {object} \
              -AccessRights FullAccess"
         ));
-    } else {
-        let user = claims.user.as_deref().filter(|user| !user.eq_ignore_ascii_case(username));
-        causes.extend(user.map(|user| {
-            format!(
-                "the token is {user}'s, who may not open the mailbox: Add-MailboxPermission -Identity {mailbox} -User {} \
-                 -AccessRights FullAccess, or consent as {username}",
-                harmless(user, "USER")
-            )
-        }));
     }
     causes.push(format!(
         "SMTP AUTH is off for the mailbox: Set-CASMailbox -Identity {mailbox} -SmtpClientAuthenticationDisabled $false"
