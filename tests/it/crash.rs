@@ -147,6 +147,17 @@ pub fn says_twice(notification: &Value, address: &str) -> bool {
     says
 }
 
+/// Shows what operators logged if the test fails while it lives.
+pub struct LogsOnFailure<'a>(pub Vec<&'a Operator>);
+
+impl Drop for LogsOnFailure<'_> {
+    fn drop(&mut self) {
+        for (number, operator) in self.0.iter().enumerate().filter(|_| std::thread::panicking()) {
+            println!("operator {} logged:\n{}", number + 1, operator.log());
+        }
+    }
+}
+
 /// A server that takes everything, to see that nobody else suffers.
 pub async fn healthy() -> ScriptedSmtp {
     ScriptedSmtp::builder().start().await

@@ -2,7 +2,7 @@
 //! again, and the chunk under way is in doubt.
 
 use crate::cluster::{apart, start};
-use crate::crash::{Scene, TAKEOVER, says_twice};
+use crate::crash::{LogsOnFailure, Scene, TAKEOVER, says_twice};
 use crate::eventually;
 use mail_operator_testbed::ControlPlane;
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
@@ -35,6 +35,7 @@ async fn frozen_between_two_chunks_the_first_one_adds_only_what_it_knows() {
     let servers = between_chunks(&scene).await;
     let second = scene.operator(&[]);
     second.until_ready(TAKEOVER).await.unwrap();
+    let _logs = LogsOnFailure(vec![&first, &second]);
 
     first.stop().unwrap();
     go_on(&servers);
@@ -108,7 +109,7 @@ fn go_on(servers: &[ScriptedSmtp]) {
 
 async fn is_sent_with_one_in_doubt(scene: &Scene, smtp: &ScriptedSmtp) {
     let sent = scene.until_phase("resend", "Sent").await;
-    assert_eq!(copies(smtp), [1, 1, 1, 1]);
+    assert_eq!(copies(smtp), [1, 1, 1, 1], "{:#?}", smtp.commands());
     assert_eq!(TO.map(|to| says_twice(&sent, to)), [false, false, true, false]);
 }
 

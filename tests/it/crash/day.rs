@@ -23,7 +23,8 @@ async fn the_days_limit_survives_a_crash() {
     eventually("the limit is told", TAKEOVER, async || {
         let server = scene.space.get("mailserverconfigs", "default").await;
         condition(&server, "Ready")["reason"] == "LimitReached"
-            && server["status"]["usage"]["recipientsLastDay"] == 2
+            // One more where the second's claim still stood in the journal: rather too many than too few.
+            && server["status"]["usage"]["recipientsLastDay"].as_u64().is_some_and(|count| (2..=3).contains(&count))
     })
     .await;
     assert_eq!(smtp.ledger().len(), 2);

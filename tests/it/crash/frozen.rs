@@ -3,7 +3,7 @@
 
 use crate::cluster::apart;
 use crate::crash::step::{Held, TO, hold_everywhere};
-use crate::crash::{Scene, TAKEOVER, healthy, says_twice};
+use crate::crash::{LogsOnFailure, Scene, TAKEOVER, healthy, says_twice};
 use crate::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,6 +13,7 @@ async fn a_leader_that_wakes_up_after_a_takeover_sends_nothing_new() {
     let held = hold_everywhere(&scene).await;
     let second = scene.operator(&[]);
     second.until_ready(TAKEOVER).await.unwrap();
+    let _logs = LogsOnFailure(vec![&first, &second]);
 
     first.stop().unwrap();
     held.iter().for_each(Held::release);
@@ -45,7 +46,7 @@ impl Held {
         let in_doubt = self.is_claimed() && self.policy == "Hold";
         scene.until_phase(&self.name, if in_doubt { "InDoubt" } else { "Sent" }).await;
         let copies = usize::from(self.known.whole) + usize::from(!in_doubt);
-        assert_eq!(self.smtp.copies_for(TO), copies, "{}", self.name);
+        assert_eq!(self.smtp.copies_for(TO), copies, "{}: {:#?}", self.name, self.smtp.commands());
     }
 
     /// What the first sender had begun it finishes, once; its answer ends the doubt. What it had not claimed
