@@ -124,10 +124,6 @@ impl Delivery {
             tokio::time::sleep(if session.is_some() { self.settings.session_idle } else { Duration::ZERO });
         tokio::pin!(patience);
         loop {
-            tokio::select! {
-                () = desk.limiter.pace() => {}
-                () = desk.lane.closing.cancelled() => return None,
-            }
             let now = Timestamp::now();
             if let Some(until) = desk.limiter.exhausted_until(now) {
                 let message = "as many recipients as limits.recipientsPerDay permits were sent to in the last 24 hours with this \
@@ -142,8 +138,16 @@ impl Delivery {
             news.mark_unchanged();
             // Not ahead of the results that are still to be stored.
             drop(self.results.acquire().await.ok()?);
-            if let Some(item) = self.outbox().take(&desk.server.key, now) {
-                return Some(item);
+            let taken = self.outbox().take(&desk.server.key, now);
+            if let Some(item) = taken {
+                // With a message in hand: who has none must not use up what others of the account may send.
+                tokio::select! {
+                    () = desk.limiter.pace() => return Some(item),
+                    () = desk.lane.closing.cancelled() => {
+                        self.outbox().done(&item.uid, Some(item.due));
+                        return None;
+                    }
+                }
             }
             if desk.limiter.is_wanted() {
                 return None;

@@ -181,7 +181,7 @@ pub(super) struct Dialled {
 pub(super) async fn dial(target: &Target, addresses: &[SocketAddr]) -> Result<Dialled, Failure> {
     let Some(proxy) = &target.proxy else {
         let (stream, address) = connect(target, addresses).await?;
-        return Ok(Dialled { transport: Transport::Tcp(stream), surplus: Vec::new(), address });
+        return Ok(Dialled { transport: Transport::Left(stream), surplus: Vec::new(), address });
     };
     if let Ok(server) = target.host.parse::<IpAddr>() {
         target.egress.check(server).map_err(|refusal| Failure::egress_denied(&refusal))?;

@@ -64,8 +64,8 @@ pub(super) async fn tunnel(
         return Err(failure(Reason::InvalidSpec, Permanence::UntilChanged, what.to_owned()));
     }
     let mut transport = match proxy.scheme {
-        ProxyScheme::Socks5 | ProxyScheme::Http => Transport::Tcp(stream),
-        ProxyScheme::Https => Transport::TlsToProxy(Box::new(secure(proxy, stream, deadlines.tls).await?)),
+        ProxyScheme::Socks5 | ProxyScheme::Http => Transport::Left(stream),
+        ProxyScheme::Https => Transport::Right(Box::new(secure(proxy, stream, deadlines.tls).await?)),
     };
     let limit = deadlines.connect;
     let asking = async {

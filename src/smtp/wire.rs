@@ -13,10 +13,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 /// A connection with its buffers.
 pub(super) struct Wire {
@@ -31,17 +32,15 @@ pub(super) struct Wire {
     alarm: Alarm,
 }
 
-enum Stream {
-    Plain(Transport),
-    Tls(Box<TlsStream<Transport>>),
-}
+/// In the clear (left), or over TLS (right).
+type Stream = Either<Transport, Box<TlsStream<Transport>>>;
 
 impl Wire {
     /// `input` has already been read.
     pub(super) fn new(transport: Transport, mut input: Vec<u8>) -> Self {
         input.reserve(2 * LONGEST_REPLY_LINE);
         Self {
-            stream: Stream::Plain(transport),
+            stream: Either::Left(transport),
             input,
             consumed: 0,
             output: Vec::with_capacity(2 * LONGEST_REPLY_LINE),
@@ -147,7 +146,7 @@ impl Wire {
             let what = "bytes came between the answer to STARTTLS and the handshake";
             return Err(Failure::protocol_violation(Phase::StartTls, what));
         }
-        let Stream::Plain(stream) = self.stream else {
+        let Either::Left(stream) = self.stream else {
             return Err(Failure::protocol_violation(Phase::Tls, "TLS was started twice"));
         };
         let handshake = TlsConnector::from(config).connect(name.clone(), stream);
@@ -160,20 +159,20 @@ impl Wire {
         };
         let info = tls::TlsInfo::of(stream.get_ref().1);
         info.check(jiff::Timestamp::now())?;
-        Ok((Self { stream: Stream::Tls(Box::new(stream)), ..self }, info))
+        Ok((Self { stream: Either::Right(Box::new(stream)), ..self }, info))
     }
 
     /// The TLS connection, if it is one.
     pub(super) fn tls(&self) -> Option<&rustls::ClientConnection> {
         match &self.stream {
-            Stream::Plain(_) => None,
-            Stream::Tls(stream) => Some(stream.get_ref().1),
+            Either::Left(_) => None,
+            Either::Right(stream) => Some(stream.get_ref().1),
         }
     }
 
     /// Whether nobody between the two ends can read or change anything.
     pub(super) const fn is_secured(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
+        matches!(self.stream, Either::Right(_))
     }
 
     /// Closes in the orderly way, with TLS' goodbye.
@@ -234,42 +233,6 @@ fn failure(phase: Phase, error: &io::Error) -> Failure {
             failure
         }
         None => Failure::closed(phase),
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }
 

@@ -38,7 +38,7 @@ async fn without_api_server_at_any_step_nothing_is_sent_twice_and_no_outcome_is_
     // What was claimed goes out all the same; nothing can be claimed. (Before DATA a claim is good for ten seconds, so
     // that what is held at RCPT may or may not go out.)
     until_accepted(&operator, 6).await;
-    let copies = |held: &Held| held.smtp.copies_for(super::step::TO);
+    let copies = |held: &Held| held.smtp.copies_for(&held.to);
     assert!(held.iter().filter(|held| held.known.claimed == Claimed::Yes).all(|held| copies(held) == 1));
     assert!(held.iter().filter(|held| !held.is_claimed()).all(|held| copies(held) == 0));
     plane().await.start_api_server().await.unwrap();
@@ -48,9 +48,9 @@ async fn without_api_server_at_any_step_nothing_is_sent_twice_and_no_outcome_is_
     }
     let _next = victim.operator(&[]);
     let sent = victim.until_phase("resend", "Sent").await;
-    assert!(says_twice(&sent, "ada@corp.example"), "{:#}", sent["status"]);
+    assert!(says_twice(&sent, "ada@api-server.example"), "{:#}", sent["status"]);
     victim.until_phase("hold", "InDoubt").await;
-    let copies: Vec<_> = answered.iter().map(|(_, smtp)| smtp.copies_for("ada@corp.example")).collect();
+    let copies: Vec<_> = answered.iter().map(|(_, smtp)| smtp.copies_for("ada@api-server.example")).collect();
     assert_eq!(copies, [2, 1]);
     // And all goes on as before.
     let smtp = healthy().await;
@@ -65,7 +65,7 @@ async fn hold_answers(scene: &Scene) -> Vec<(&'static str, ScriptedSmtp)> {
     for (name, policy) in [("resend", "Resend"), ("hold", "Hold")] {
         let smtp = ScriptedSmtp::builder().hold(Step::Dot).start().await;
         scene.server(name, smtp.address()).await;
-        scene.notify(name, name, &["ada@corp.example"], policy).await;
+        scene.notify(name, name, &["ada@api-server.example"], policy).await;
         all.push((name, smtp));
     }
     for (_, smtp) in &all {

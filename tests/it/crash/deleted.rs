@@ -37,7 +37,7 @@ async fn a_deleted_journal_does_not_fall_to_another_while_its_holder_lives() {
     let smtp = ScriptedSmtp::builder().hold(Step::Dot).start().await;
     scene.server("default", smtp.address()).await;
     let _first = scene.operator(&["--leader-election", "false"]);
-    scene.notify("mail", "default", &["ada@corp.example"], "Resend").await;
+    scene.notify("mail", "default", &["ada@deleted.example"], "Resend").await;
     smtp.reached(Step::Dot).await;
     let second = scene.operator(&["--leader-election", "false"]);
     crate::eventually("the second one has seen the journal", TAKEOVER, async || {
@@ -54,8 +54,8 @@ async fn a_deleted_journal_does_not_fall_to_another_while_its_holder_lives() {
 
     let journals = scene.journals().await;
     assert_eq!(journals[0]["holder"], holder, "{journals:#?}");
-    assert!(scene.claims("ada@corp.example").await);
+    assert!(scene.claims("ada@deleted.example").await);
     smtp.release(Step::Dot);
     scene.until_phase("mail", "Sent").await;
-    assert_eq!(smtp.copies_for("ada@corp.example"), 1);
+    assert_eq!(smtp.copies_for("ada@deleted.example"), 1);
 }
