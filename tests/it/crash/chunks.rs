@@ -39,7 +39,7 @@ async fn frozen_between_two_chunks_the_first_one_adds_only_what_it_knows() {
     second.until_ready(TAKEOVER).await.unwrap();
     let _logs = LogsOnFailure(vec![&first, &second]);
 
-    first.stop().unwrap();
+    first.stop(TAKEOVER).await.unwrap();
     go_on(&servers);
     is_sent_with_one_in_doubt(&scene, &servers[0]).await;
     scene.until_phase("hold", "InDoubt").await;

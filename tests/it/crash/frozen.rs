@@ -15,7 +15,7 @@ async fn a_leader_that_wakes_up_after_a_takeover_sends_nothing_new() {
     second.until_ready(TAKEOVER).await.unwrap();
     let _logs = LogsOnFailure(vec![&first, &second]);
 
-    first.stop().unwrap();
+    first.stop(TAKEOVER).await.unwrap();
     held.iter().for_each(Held::release);
     for held in &held {
         held.is_settled_by_another(&scene).await;

@@ -111,9 +111,9 @@ impl Operator {
         self.process.signal(Signal::Term)
     }
 
-    /// Freezes it (SIGSTOP).
-    pub fn stop(&self) -> Result<()> {
-        self.process.signal(Signal::Stop)
+    /// Freezes it (SIGSTOP), and waits until it is frozen.
+    pub async fn stop(&self, limit: Duration) -> Result<()> {
+        self.process.freeze(limit).await
     }
 
     /// Lets a frozen one go on (SIGCONT).

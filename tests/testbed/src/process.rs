@@ -75,6 +75,30 @@ impl Process {
         signal_group(self.id, signal)
     }
 
+    /// Sends SIGSTOP and waits until each thread has stopped: the kernel answers as soon as it has told one of them,
+    /// and on a busy machine the others go on for a while.
+    pub async fn freeze(&self, limit: Duration) -> Result<()> {
+        self.signal(Signal::Stop)?;
+        let start = Instant::now();
+        while !self.is_frozen() {
+            if start.elapsed() > limit {
+                let what = format!("{} to be frozen", self.name);
+                return Err(Error::TooLate { what, limit, detail: String::new() });
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Whether each thread is in state `T`, which follows the name in parentheses (proc_pid_stat(5)).
+    fn is_frozen(&self) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.id)) else { return false };
+        threads.flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
+    }
+
     /// Waits until it has ended.
     pub async fn wait(&self, limit: Duration) -> Result<ExitStatus> {
         let start = Instant::now();
