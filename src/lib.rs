@@ -12,3 +12,4 @@ pub mod cluster;
 pub mod delivery;
 pub mod controller;
 pub mod process;
+pub mod cli;

@@ -39,7 +39,7 @@ pub use status::*;
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[cfg_attr(test, kube(cel))]
+#[kube(cel)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.host) || (has(self.auth) && has(self.auth.exchangeOnline))")

@@ -31,11 +31,13 @@ use serde::{Deserialize, Serialize};
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[cfg_attr(test, kube(cel))]
+#[kube(cel)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.text) || has(self.html)")
-        .message("set text, html or both: a message needs a body"),
+    validation = Rule::new("has(self.text) || has(self.html) || has(self.mjml)")
+        .message("set text, html or mjml: a message needs a body"),
+    validation = Rule::new("!(has(self.html) && has(self.mjml))")
+        .message("set html or mjml, not both: mjml becomes the HTML"),
     validation = Rule::new("!has(self.translations) || !self.translations.exists(t, t.locale == self.locale)")
         .message("translations must not repeat the template's own locale: its texts are the top-level ones")
 )]
@@ -51,7 +53,7 @@ pub struct MessageTemplateSpec {
     /// Subject line, in Jinja syntax.
     #[schemars(length(min = 1, max = 998))]
     pub subject: String,
-    /// Plain text body, in Jinja syntax. Absent: derived from `html`.
+    /// Plain text body, in Jinja syntax. Absent: derived from the HTML.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
     pub text: Option<String>,
@@ -59,12 +61,21 @@ pub struct MessageTemplateSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
     pub html: Option<String>,
+    /// HTML body as MJML 4 (<https://documentation.mjml.io>), in Jinja syntax; values are escaped. Instead of `html`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65536))]
+    pub mjml: Option<String>,
+    /// The template that wraps this one: its `content` stands for the texts here. Header, footer and colours of all
+    /// messages are then written once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<LayoutRef>,
     /// The same message in other languages. `de-CH` falls back to `de`, then to `locale`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["locale".into()]))]
     pub translations: Vec<Translation>,
-    /// Every name that the texts use, besides the built-in `recipient`, `sender` and `notification`.
+    /// Every name that the texts use, besides the built-in `recipient`, `sender`, `notification` and, in a layout,
+    /// `content`. The variables of the layout need not be repeated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -78,11 +89,25 @@ fn default_locale() -> String {
     "en".into()
 }
 
+/// A template that wraps others.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LayoutRef {
+    /// Name of the MessageTemplate. Looked for in this namespace, then in the operator's, then among the standard
+    /// messages.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
 /// The texts in one further language.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.text) || has(self.html)")
-    .message("set text, html or both: a message needs a body"))]
+#[x_kube(
+    validation = Rule::new("has(self.text) || has(self.html) || has(self.mjml)")
+        .message("set text, html or mjml: a message needs a body"),
+    validation = Rule::new("!(has(self.html) && has(self.mjml))")
+        .message("set html or mjml, not both: mjml becomes the HTML")
+)]
 pub struct Translation {
     /// Language as a BCP 47 tag.
     #[schemars(length(min = 2, max = 35), regex(pattern = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"))]
@@ -90,7 +115,7 @@ pub struct Translation {
     /// Subject line, in Jinja syntax.
     #[schemars(length(min = 1, max = 998))]
     pub subject: String,
-    /// Plain text body, in Jinja syntax. Absent: derived from `html`.
+    /// Plain text body, in Jinja syntax. Absent: derived from the HTML.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
     pub text: Option<String>,
@@ -98,6 +123,10 @@ pub struct Translation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
     pub html: Option<String>,
+    /// HTML body as MJML 4 (<https://documentation.mjml.io>), in Jinja syntax; values are escaped. Instead of `html`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65536))]
+    pub mjml: Option<String>,
 }
 
 /// A name that texts may use.
@@ -106,7 +135,7 @@ pub struct Translation {
 pub struct Variable {
     /// The name as it stands in the texts.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
-    #[x_kube(validation = Rule::new("!(self in ['recipient', 'sender', 'notification', 'true', 'false', 'none', 'loop', 'self'])")
+    #[x_kube(validation = Rule::new("!(self in ['recipient', 'sender', 'notification', 'content', 'true', 'false', 'none', 'loop', 'self'])")
         .message("this name is built in: choose another"))]
     pub name: String,
     /// What values are accepted. Default `String`.
@@ -184,6 +213,16 @@ pub struct MessageTemplateStatus {
     /// Names the texts use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// The layouts that wrap it, from the inside out: `namespace/name`, or `built-in:name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layouts: Vec<String>,
+    /// What Notifications of this namespace would get under this name without this object: `namespace/name`, or
+    /// `built-in:name` for a standard message. Deleting the object restores it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<String>,
+    /// Where it differs from what it overrides, for example `de subject` or `variables.contact`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! `Notification`: one message to be sent, once. Its spec answers four questions: through what, to
 //! whom, what, how. What became of it is in [`crate::api::status`].
 
-use crate::api::shared::{DurationText, NamedAddress, ObjectRef, Values, values_schema};
+use crate::api::shared::{
+    ConfigMapKeyRef, DurationText, NamedAddress, ObjectRef, SecretKeyRef, Values, values_schema,
+};
 use crate::api::status::NotificationStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
@@ -33,13 +35,17 @@ use serde::{Deserialize, Serialize};
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[cfg_attr(test, kube(cel))]
+#[kube(cel)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self == oldSelf")
         .message("spec cannot be changed, so that what was sent is what the object says: create another Notification"),
     validation = Rule::new("!has(self.message.content) || !self.to.exists(r, has(r.values))")
-        .message("to[].values are for templates: message.content is sent as it stands")
+        .message("to[].values are for templates: message.content is sent as it stands"),
+    validation = Rule::new("(has(self.delivery) && self.delivery.mode == 'Shared') || (!has(self.cc) && !has(self.bcc))")
+        .message("cc and bcc need delivery.mode: Shared, since otherwise each recipient gets a message of his own"),
+    validation = Rule::new("!has(self.delivery) || self.delivery.mode != 'Shared' || !self.to.exists(r, has(r.values) || has(r.locale))")
+        .message("with delivery.mode: Shared there is one message for all: leave to[].values and to[].locale out, or use Individual")
 )]
 pub struct NotificationSpec {
     /// Through what. Absent: the MailServerConfig `default` of this namespace, else the operator's
@@ -50,6 +56,16 @@ pub struct NotificationSpec {
     #[schemars(length(min = 1, max = 1000))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into()]))]
     pub to: Vec<Recipient>,
+    /// Who gets a copy, seen by all. With `delivery.mode: Shared` only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into()]))]
+    pub cc: Vec<NamedAddress>,
+    /// Who gets a copy, seen by nobody else. With `delivery.mode: Shared` only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into()]))]
+    pub bcc: Vec<NamedAddress>,
     /// What is sent.
     pub message: MessageSource,
     /// How and when it is sent.
@@ -84,8 +100,8 @@ pub struct Recipient {
 #[x_kube(
     validation = Rule::new("has(self.templateRef) != has(self.content)")
         .message("set exactly one of templateRef, content"),
-    validation = Rule::new("!(has(self.content) && has(self.values))")
-        .message("values are for templates: content is sent as it stands")
+    validation = Rule::new("!(has(self.content) && (has(self.values) || has(self.valuesFrom)))")
+        .message("values and valuesFrom are for templates: content is sent as it stands")
 )]
 pub struct MessageSource {
     /// The MessageTemplate to use.
@@ -98,6 +114,11 @@ pub struct MessageSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "values_schema")]
     pub values: Option<Values>,
+    /// Values that stand in ConfigMaps and Secrets of this namespace, one variable each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub values_from: Vec<ValueFrom>,
     /// Language of recipients that name none, as a BCP 47 tag. Default: the template's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 35), regex(pattern = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"))]
@@ -109,6 +130,79 @@ pub struct MessageSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^\s@<>]+@[^\s@<>]+$"))]
     pub reply_to: Option<String>,
+    /// Further header fields, such as `List-Unsubscribe` or `X-Ticket`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub headers: Vec<HeaderField>,
+    /// Files and images, at most 1 MiB in all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub attachments: Vec<Attachment>,
+    /// Messages of the same server with the same word here land in one conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub thread: Option<String>,
+}
+
+/// A value that stands elsewhere.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.secretKeyRef) != has(self.configMapKeyRef)")
+    .message("set exactly one of secretKeyRef, configMapKeyRef"))]
+pub struct ValueFrom {
+    /// The variable. Text becomes what the variable's type wants: `5` an Integer, JSON or YAML a List or an Object.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub name: String,
+    /// A Secret that carries the annotation `mail-operator.dev/allow-values: "true"`: without it, whoever may create
+    /// Notifications could mail himself any Secret of the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<SecretKeyRef>,
+    /// A ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<ConfigMapKeyRef>,
+}
+
+/// A header field of one's own.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct HeaderField {
+    /// `X-…`, `List-…`, `Auto-Submitted`, `Precedence`, `Importance`, `In-Reply-To` or `References`.
+    #[schemars(length(min = 3, max = 76))]
+    #[x_kube(validation = Rule::new("self.matches('^(?i)((x|list)-[a-z0-9-]+|auto-submitted|precedence|importance|in-reply-to|references)$')")
+        .message("must be X-…, List-…, Auto-Submitted, Precedence, Importance, In-Reply-To or References: the other header fields have a place of their own in the spec"))]
+    pub name: String,
+    /// Its value, one line.
+    #[schemars(length(min = 1, max = 998), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    pub value: String,
+}
+
+/// A file that goes with the message.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.secretKeyRef) != has(self.configMapKeyRef)")
+    .message("set exactly one of secretKeyRef, configMapKeyRef"))]
+pub struct Attachment {
+    /// The file's name, as the recipient sees it.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^\x00-\x1f\x7f/\\]+$"))]
+    pub name: String,
+    /// Its media type. Default: by the ending of the name, else `application/octet-stream`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 127),
+        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$")
+    )]
+    pub content_type: Option<String>,
+    /// A Secret that carries the annotation `mail-operator.dev/allow-values: "true"`: without it, whoever may create
+    /// Notifications could mail himself any Secret of the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<SecretKeyRef>,
+    /// A ConfigMap; `data` and `binaryData`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<ConfigMapKeyRef>,
+    /// Shown within the HTML, which names it as `cid:` and the file's name: `<img src="cid:logo.png">`.
+    #[serde(default)]
+    pub inline: bool,
 }
 
 /// A message as it stands.
@@ -134,7 +228,8 @@ pub struct Content {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
-    /// `Individual` (default): each recipient gets a message of his own and sees no other address.
+    /// `Individual` (default): each recipient gets a message of his own and sees no other address. `Shared`: one
+    /// message for all, who see each other but for `bcc`; in a template `recipient` is then the first of `to`.
     #[serde(default)]
     pub mode: DeliveryMode,
     /// Not before this time (RFC 3339). Default: at once.
@@ -190,6 +285,8 @@ pub enum DeliveryMode {
     /// A message of his own for each recipient.
     #[default]
     Individual,
+    /// One message for all.
+    Shared,
 }
 
 /// What happens when the answer of a mail server was lost.

@@ -221,6 +221,14 @@ reasons! {
     RenderFailed,
     /// The rendered message cannot be built.
     InvalidMessage,
+    /// A ConfigMap or Secret of `valuesFrom` or `attachments` does not exist.
+    SourceNotFound,
+    /// It has no such key.
+    SourceKeyMissing,
+    /// The Secret does not permit to be sent.
+    SourceNotPermitted,
+    /// The attachments are more than 1 MiB together.
+    AttachmentsTooLarge,
     /// Some recipients were accepted, others were not.
     PartiallyAccepted,
     /// No recipient was accepted.
@@ -243,6 +251,24 @@ reasons! {
     UndeclaredVariable,
     /// A text does not render with the examples.
     ExampleFailed,
+    /// The MJML has a tag or an attribute that MJML does not know, or is not well-formed.
+    UnknownMarkup,
+    /// A value stands where it cannot be made safe: in a script, in a tag's name, in an address without a type.
+    UnsafePlace,
+    /// A text is larger than 64 KiB.
+    SourceTooLarge,
+    /// What was rendered is larger than 1 MiB.
+    OutputTooLarge,
+    /// Rendering takes more steps than it may.
+    TooManySteps,
+    /// Expressions, blocks or tags are nested too deep.
+    TooDeep,
+    /// The named layout does not exist.
+    LayoutNotFound,
+    /// Layouts wrap each other in a circle, or too many of them.
+    LayoutCycle,
+    /// The layout does not fit: it has no place for the content, or is not valid itself.
+    LayoutInvalid,
 
     // Warnings.
     /// A credential ends within 30 days.

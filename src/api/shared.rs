@@ -18,6 +18,18 @@ pub struct SecretKeyRef {
     pub key: String,
 }
 
+/// A key of a ConfigMap in the same namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKeyRef {
+    /// Name of the ConfigMap, in the namespace of this object.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Key inside the ConfigMap whose value is used.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
 /// A Secret in the same namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]

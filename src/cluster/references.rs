@@ -3,6 +3,7 @@
 
 use crate::cluster::{Cluster, Error, Result, within};
 use crate::domain::credentials::{Fetched, Stored};
+use crate::domain::material::{Material, Needs};
 use crate::domain::server::{References, Server};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
@@ -29,6 +30,18 @@ impl Cluster {
                 }
             },)?;
         Ok(Fetched { secrets: existing(secrets), config_maps: existing(config_maps), service_account })
+    }
+
+    /// Reads everything that a Notification of that namespace takes values or attachments from, at once. What does not
+    /// exist is left out.
+    pub async fn material(&self, namespace: &str, needs: &Needs<'_>) -> Result<Material> {
+        let secret = async |name| Result::Ok((name, self.secret(namespace, name).await?));
+        let config_map = async |name| Result::Ok((name, self.config_map(namespace, name).await?));
+        let (secrets, config_maps) = tokio::try_join!(
+            try_join_all(needs.secrets.iter().copied().map(secret)),
+            try_join_all(needs.config_maps.iter().copied().map(config_map))
+        )?;
+        Ok(Material { secrets: existing(secrets), config_maps: existing(config_maps) })
     }
 
     async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Stored>> {

@@ -7,6 +7,7 @@ use crate::controller::Context;
 use crate::controller::waiting::Dependency;
 use crate::controller::watches::{Seen, watch};
 use crate::delivery::removals::SWEEP_EVERY;
+use crate::domain::material::{Material, Needs};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::preparation;
 use crate::domain::reconciliation::{Decision, Next, decide, remove_at};
@@ -47,7 +48,13 @@ async fn follow(context: &Arc<Context>) {
         match seen {
             Seen::Object(notification) => {
                 let Some(key) = ObjectKey::of(&*notification) else { continue };
-                let Some(report) = judge(context, &key, &notification).await else { continue };
+                if !Needs::of(&notification).is_empty() {
+                    // What it needs has to be read first, and nobody else waits for that.
+                    context.delivery.reviews.push(key);
+                    continue;
+                }
+                let judged = judge(context, &key, &notification, &Material::default()).await;
+                let Some(report) = judged else { continue };
                 // Not waited for, lest one namespace's mistakes delay another's mail; but bounded.
                 let Ok(turn) = reports.clone().acquire_owned().await else { continue };
                 let context = context.clone();
@@ -74,7 +81,13 @@ async fn review(context: &Arc<Context>) {
     keys.for_each_concurrent(REVIEWS, |key| async move {
         match context.delivery.cluster.notification(&key).await {
             Ok(Some(notification)) => {
-                if let Some(report) = judge(context, &key, &notification).await {
+                let material =
+                    context.delivery.cluster.material(&key.namespace, &Needs::of(&notification)).await;
+                let Ok(material) = material else {
+                    tokio::time::sleep(TICK).await;
+                    return context.delivery.reviews.push(key);
+                };
+                if let Some(report) = judge(context, &key, &notification, &material).await {
                     write(context, &key, &notification, &report).await;
                 }
             }
@@ -93,12 +106,14 @@ async fn judge(
     context: &Context,
     key: &ObjectKey,
     notification: &Notification,
+    material: &Material,
 ) -> Option<NotificationStatus> {
     let deciding = async {
         let delivery = &context.delivery;
         let default = delivery.settings.default_server.as_ref();
-        let decision =
-            AssertUnwindSafe(async { decide(notification, &delivery.catalog(), default, Timestamp::now()) });
+        let decision = AssertUnwindSafe(async {
+            decide(notification, &delivery.catalog(), default, material, Timestamp::now())
+        });
         decision.catch_unwind().await
     };
     let uid = Uid::of(notification)?;

@@ -58,7 +58,7 @@ async fn reconcile(context: &Context, key: &ObjectKey, template: MessageTemplate
         let known = KnownTemplate {
             uid: template.metadata.uid.clone(),
             generation,
-            access: template.spec.access.namespaces.clone(),
+            spec: template.spec.clone(),
             template: compiled.clone(),
         };
         context.delivery.catalog_mut().templates.insert(key.clone(), Arc::new(known));
@@ -97,7 +97,7 @@ async fn compile(
     template: &MessageTemplate,
 ) -> Result<Template, Vec<crate::domain::template::TemplateProblem>> {
     let spec = template.spec.clone();
-    match tokio::task::spawn_blocking(move || Template::compile(&spec)).await {
+    match tokio::task::spawn_blocking(move || Template::compile(&spec, &[])).await {
         Ok(compiled) => compiled,
         Err(_) => Err(vec![crate::domain::template::TemplateProblem::crashed()]),
     }

@@ -9,6 +9,7 @@ use crate::delivery::opening::Opened;
 use crate::delivery::results::Report;
 use crate::delivery::{Delivery, after};
 use crate::domain::ledger;
+use crate::domain::material::Needs;
 use crate::domain::object::Uid;
 use crate::domain::outbox::Item;
 use crate::domain::outcome::Outcome;
@@ -213,9 +214,17 @@ impl Delivery {
             }
         };
         let now = Timestamp::now();
+        let material = match self.cluster.material(&item.key.namespace, &Needs::of(&notification)).await {
+            Ok(material) => material,
+            Err(error) => {
+                tracing::debug!(notification = %item.key, %error, "its values or attachments are not readable; put back");
+                back(PAUSE);
+                return Flow::Stop;
+            }
+        };
         let examined = {
             let default = self.settings.default_server.as_ref();
-            examine(&notification, &self.catalog(), default, now)
+            examine(&notification, &self.catalog(), default, &material, now)
         };
         let due = ledger::due(&notification, now) <= now;
         let prepared = examined.ok().filter(|prepared| due && Arc::ptr_eq(&prepared.server, &desk.server));

@@ -1,7 +1,7 @@
 //! What is known of the cluster besides Notifications: mail servers, templates and the labels of
 //! namespaces. Filled by the controllers, read whenever a Notification is looked at.
 
-use crate::api::shared::NamespaceAccess;
+use crate::api::message_template::MessageTemplateSpec;
 use crate::domain::access::Labels;
 use crate::domain::object::ObjectKey;
 use crate::domain::problem::Problem;
@@ -28,8 +28,8 @@ pub struct KnownTemplate {
     pub uid: Option<String>,
     /// Generation of the spec it was made from.
     pub generation: Option<i64>,
-    /// Who may use it.
-    pub access: NamespaceAccess,
+    /// As it was written, for those that it wraps as a layout.
+    pub spec: MessageTemplateSpec,
     /// Ready to be rendered, or everything that is wrong with it.
     pub template: Result<Template, Vec<TemplateProblem>>,
 }

@@ -11,6 +11,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::content::{self, Rendered};
 use crate::domain::ledger;
 use crate::domain::locale::Locale;
+use crate::domain::material::Material;
 use crate::domain::message::{self, Message};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem;
@@ -96,8 +97,10 @@ pub fn prepare<'a>(
     notification: &'a Notification,
     catalog: &Catalog,
     default_server: Option<&ObjectKey>,
+    material: &Material,
     now: Timestamp,
 ) -> Result<Prepared<'a>, Obstacle> {
+    let _ = material;
     let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
     let uid = Uid::of(notification)
         .ok_or_else(|| Obstacle::unresolved(Reason::Undecodable, "the object has no uid"))?;
@@ -173,7 +176,12 @@ fn find_template(
             ..Obstacle::unresolved(Reason::TemplateNotFound, message)
         });
     };
-    if !access::permits(&known.access, &key.namespace, namespace, catalog.namespaces.get(namespace)) {
+    if !access::permits(
+        &known.spec.access.namespaces,
+        &key.namespace,
+        namespace,
+        catalog.namespaces.get(namespace),
+    ) {
         let message = access::remedy("MessageTemplate", &key.name, &key.namespace, namespace);
         return Err(Obstacle::unresolved(Reason::TemplateNotPermitted, message));
     }

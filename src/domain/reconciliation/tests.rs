@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use super::*;
+use crate::domain::material::Material;
 use crate::domain::samples::{add_server, at, catalog, merge, notification};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ const HOUR: i64 = 3600;
 
 /// The decision about a sample with `more`, `seconds` after its creation, with a server at hand.
 fn decided(more: Value, seconds: i64) -> Decision {
-    decide(&notification(more), &catalog(), None, at(seconds))
+    decide(&notification(more), &catalog(), None, &Material::default(), at(seconds))
 }
 
 /// What the report says in `Ready`: phase, reason and message.
@@ -54,21 +55,21 @@ fn what_can_be_sent_is_queued_without_a_write() {
 fn an_obstacle_is_reported_once_and_taken_back_once() {
     let empty = Catalog::default();
     let sample = notification(json!({}));
-    let first = decide(&sample, &empty, None, at(1));
+    let first = decide(&sample, &empty, None, &Material::default(), at(1));
     let (phase, reason, message) = reported(&first).unwrap();
     assert_eq!((phase, reason), (Phase::Pending, "ServerNotFound"));
     assert!(message.contains("hr/default does not exist"), "{message}");
     assert_eq!(first.next, Next::Wait { until: Some(at(24 * HOUR)) });
     // Seen again, later: nothing new to say.
     let told = Notification { status: first.report.map(|status| *status), ..sample };
-    let again = decide(&told, &empty, None, at(60));
+    let again = decide(&told, &empty, None, &Material::default(), at(60));
     assert_eq!(again, Decision { report: None, next: Next::Wait { until: Some(at(24 * HOUR)) } });
     // The server is there.
-    let free = decide(&told, &catalog(), None, at(61));
+    let free = decide(&told, &catalog(), None, &Material::default(), at(61));
     assert_eq!(reported(&free).map(|(_, reason, _)| reason), Some("WaitingForServer"));
     assert!(queued(&free).is_some());
     let told = Notification { status: free.report.map(|status| *status), ..told };
-    assert_eq!(decide(&told, &catalog(), None, at(62)).report, None);
+    assert_eq!(decide(&told, &catalog(), None, &Material::default(), at(62)).report, None);
 }
 
 #[test]
@@ -80,13 +81,20 @@ fn the_default_server_is_used_where_there_is_no_own() {
         Next::Queue(item) => Some(item.lane),
         _ => None,
     };
-    assert_eq!(lane(decide(&notification(json!({})), &known, Some(&relay), at(1))), Some(relay.clone()));
-    assert_eq!(lane(decide(&notification(json!({})), &known, None, at(1))), None);
+    assert_eq!(
+        lane(decide(&notification(json!({})), &known, Some(&relay), &Material::default(), at(1))),
+        Some(relay.clone())
+    );
+    assert_eq!(lane(decide(&notification(json!({})), &known, None, &Material::default(), at(1))), None);
     let named = notification(json!({ "spec": { "serverRef": { "name": "default" } } }));
-    assert_eq!(lane(decide(&named, &known, Some(&relay), at(1))), None, "a named server is that server");
+    assert_eq!(
+        lane(decide(&named, &known, Some(&relay), &Material::default(), at(1))),
+        None,
+        "a named server is that server"
+    );
     add_server(&mut known, "hr", "default", json!({}));
     assert_eq!(
-        lane(decide(&notification(json!({})), &known, Some(&relay), at(1))),
+        lane(decide(&notification(json!({})), &known, Some(&relay), &Material::default(), at(1))),
         Some(ObjectKey::new("hr", "default"))
     );
 }

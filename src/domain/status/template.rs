@@ -26,6 +26,7 @@ pub fn render(
                 conditions: conditions.finish(),
                 locales,
                 names: template.names().map(Into::into).collect(),
+                ..Default::default()
             }
         }
         Err(problems) => {

@@ -23,11 +23,11 @@ fn spec(members: Json) -> MessageTemplateSpec {
 }
 
 fn compiled(members: Json) -> Template {
-    Template::compile(&spec(members)).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    Template::compile(&spec(members), &[]).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 fn problems(members: Json) -> Vec<TemplateProblem> {
-    Template::compile(&spec(members)).err().unwrap_or_default()
+    Template::compile(&spec(members), &[]).err().unwrap_or_default()
 }
 
 fn rendered(
@@ -303,10 +303,10 @@ fn nesting_does_not_overflow_an_ordinary_stack() {
         ["<div>", "<b>", "<table><td>", "<p><font>", "<ul><li>"].map(|open| fill(20_000, open, "x", ""));
     let work = move || {
         for source in sources {
-            let _ = Template::compile(&spec(json!({ "text": source })));
+            let _ = Template::compile(&spec(json!({ "text": source })), &[]);
         }
         for html in htmls {
-            let _ = Template::compile(&spec(json!({ "text": null, "html": html })));
+            let _ = Template::compile(&spec(json!({ "text": null, "html": html })), &[]);
         }
     };
     std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(work).unwrap().join().unwrap();
@@ -343,7 +343,7 @@ fn messages_show_no_control_characters_and_are_short() {
 proptest! {
     #[test]
     fn any_text_is_answered(text in "([a-z{}%# .|()\\[\\]'\"0-9\n-]|\\{\\{|\\}\\}|\\{%|%\\}|name|if |for |in |end|é){0,60}") {
-        let found = Template::compile(&spec(json!({ "text": text, "html": text })));
+        let found = Template::compile(&spec(json!({ "text": text, "html": text })), &[]);
         if let Err(problems) = found {
             prop_assert!(!problems.is_empty());
         }
