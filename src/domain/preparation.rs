@@ -237,8 +237,10 @@ fn locale(field: &str, tag: Option<&str>) -> Result<Option<Locale>, Obstacle> {
 /// A message for one recipient.
 #[derive(Debug)]
 pub struct Composed {
-    /// The bytes, the envelope and the Message-ID.
+    /// The bytes, who they are from and the Message-ID.
     pub message: Message,
+    /// For RCPT TO.
+    pub envelope_to: EmailAddress,
     /// Language of the texts, for a template.
     pub locale: Option<Locale>,
 }
@@ -267,12 +269,14 @@ impl Prepared<'_> {
         let message = message::build(&message::Parts {
             from: &self.from,
             reply_to: self.reply_to.as_ref(),
-            to: &to,
+            to: std::slice::from_ref(&to),
+            cc: &[],
+            copy_of: Some(to.address()),
             content: &content,
             date: self.date,
             uid: &self.uid.0,
         });
-        Ok(Composed { message, locale })
+        Ok(Composed { message, envelope_to: to.address().clone(), locale })
     }
 
     fn content(&self, recipient: &Recipient, to: &Mailbox) -> Result<(Rendered, Option<Locale>), Obstacle> {
