@@ -11,6 +11,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::content::{self, Rendered};
 use crate::domain::ledger;
 use crate::domain::locale::Locale;
+use crate::domain::lookup::{Found, Source};
 use crate::domain::material::Material;
 use crate::domain::message::{self, Message};
 use crate::domain::object::{ObjectKey, Uid};
@@ -66,7 +67,7 @@ pub struct Prepared<'a> {
 /// The template of a Notification, with the values it is rendered with.
 #[derive(Debug, Clone)]
 struct Chosen {
-    key: ObjectKey,
+    source: Source,
     generation: Option<i64>,
     template: Template,
     values: CheckedValues,
@@ -85,11 +86,14 @@ pub fn server_key(notification: &Notification, default: Option<&ObjectKey>, cata
     }
 }
 
-/// The template a Notification asks for.
-pub fn template_key(notification: &Notification) -> Option<ObjectKey> {
+/// Where the template that a Notification asks for is looked for, in this order.
+pub fn template_places(notification: &Notification, catalog: &Catalog) -> Vec<Source> {
     let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
-    let reference = notification.spec.message.template_ref.as_ref()?;
-    Some(ObjectKey::new(reference.namespace.as_deref().unwrap_or(namespace), &reference.name))
+    match &notification.spec.message.template_ref {
+        None => Vec::new(),
+        Some(ObjectRef { name, namespace: Some(other) }) => vec![Source::object(other, name)],
+        Some(ObjectRef { name, namespace: None }) => catalog.places(namespace, name),
+    }
 }
 
 /// Looks up and checks everything a Notification needs. `now` only stands in for a missing creation time.
@@ -166,27 +170,10 @@ fn find_template(
     catalog: &Catalog,
     namespace: &str,
 ) -> Result<Option<Chosen>, Obstacle> {
-    let Some(key) = template_key(notification) else { return Ok(None) };
-    let Some(known) = catalog.templates.get(&key) else {
-        let alike = alike(&key, namespace, catalog.templates.keys());
-        let hint = "create it, and this message goes out by itself";
-        let message = format!("MessageTemplate {key} does not exist: {hint}{alike}");
-        return Err(Obstacle {
-            passes_by_itself: true,
-            ..Obstacle::unresolved(Reason::TemplateNotFound, message)
-        });
-    };
-    if !access::permits(
-        &known.spec.access.namespaces,
-        &key.namespace,
-        namespace,
-        catalog.namespaces.get(namespace),
-    ) {
-        let message = access::remedy("MessageTemplate", &key.name, &key.namespace, namespace);
-        return Err(Obstacle::unresolved(Reason::TemplateNotPermitted, message));
-    }
+    let Some(reference) = &notification.spec.message.template_ref else { return Ok(None) };
+    let (source, known) = choose_template(reference, catalog, namespace)?;
     let template = known.template.as_ref().map_err(|problems| {
-        let message = format!("MessageTemplate {key} cannot be used: {}", problem::summary(problems));
+        let message = format!("MessageTemplate {source} cannot be used: {}", problem::summary(problems));
         Obstacle::unresolved(Reason::TemplateInvalid, message)
     })?;
     // Values of every recipient against the variables, all mistakes at once.
@@ -197,7 +184,57 @@ fn find_template(
         .variables()
         .check(spec.message.values.as_ref(), &own)
         .map_err(|problems| Obstacle::not_rendered(Reason::InvalidValues, problem::summary(&problems)))?;
-    Ok(Some(Chosen { key, generation: known.generation, template: template.clone(), values }))
+    Ok(Some(Chosen { source, generation: known.generation, template: template.clone(), values }))
+}
+
+/// The template that a reference means, if it may be used from `namespace`.
+fn choose_template(reference: &ObjectRef, catalog: &Catalog, namespace: &str) -> Result<Found, Obstacle> {
+    let ObjectRef { name, namespace: other } = reference;
+    let Some(other) = other else {
+        return catalog.look_up(namespace, name).ok_or_else(|| {
+            let key = ObjectKey::new(namespace, name);
+            let operator = catalog.operator_namespace();
+            let elsewhere = if operator == namespace || operator.is_empty() {
+                String::new()
+            } else {
+                format!(", the operator's namespace {operator} has none that admits this one")
+            };
+            let hint = "create it, and this message goes out by itself";
+            let alike = alike(&key, namespace, known_names(catalog, namespace).iter());
+            let message = format!(
+                "MessageTemplate {key} does not exist{elsewhere}, and no standard message is called {name}: {hint}{alike}"
+            );
+            absent_template(message)
+        });
+    };
+    let source = Source::object(other, name);
+    let Some(known) = catalog.template(&source) else {
+        let hint = if catalog.is_standard(name) {
+            format!("leave templateRef.namespace out for the standard message {name}, or create it")
+        } else {
+            "create it, and this message goes out by itself".into()
+        };
+        let alike = alike(&ObjectKey::new(other, name), namespace, known_names(catalog, namespace).iter());
+        return Err(absent_template(format!("MessageTemplate {source} does not exist: {hint}{alike}")));
+    };
+    if !catalog.admits(&source, known, namespace) {
+        let message = access::remedy("MessageTemplate", name, other, namespace);
+        return Err(Obstacle::unresolved(Reason::TemplateNotPermitted, message));
+    }
+    Ok((source, known.clone()))
+}
+
+fn absent_template(message: String) -> Obstacle {
+    Obstacle { passes_by_itself: true, ..Obstacle::unresolved(Reason::TemplateNotFound, message) }
+}
+
+/// The names that could have been meant in `namespace`: its own templates' and the standard messages'.
+fn known_names(catalog: &Catalog, namespace: &str) -> Vec<ObjectKey> {
+    let keys = catalog.templates().filter_map(|(source, _)| match source {
+        Source::Object(key) => (*key.namespace == *namespace).then(|| key.clone()),
+        Source::BuiltIn(name) => Some(ObjectKey::new(namespace, name)),
+    });
+    keys.collect()
 }
 
 /// From and Reply-To, if the server permits them.
@@ -250,7 +287,7 @@ impl Prepared<'_> {
             locales.into_iter().map(|locale| locale.as_str().to_owned()).collect();
         Used {
             server: Some(self.server.key.clone()),
-            template: self.template.as_ref().map(|chosen| (chosen.key.clone(), chosen.generation)),
+            template: self.template.as_ref().map(|chosen| (chosen.source.clone(), chosen.generation)),
             locales: locales.into_iter().collect(),
         }
     }
@@ -277,7 +314,7 @@ impl Prepared<'_> {
 
     fn content(&self, recipient: &Recipient, to: &Mailbox) -> Result<(Rendered, Option<Locale>), Obstacle> {
         let spec = &self.notification.spec;
-        let Some(Chosen { key, template, values, .. }) = &self.template else {
+        let Some(Chosen { source, template, values, .. }) = &self.template else {
             let Some(content) = &spec.message.content else {
                 return Err(Obstacle::not_rendered(
                     Reason::InvalidMessage,
@@ -300,7 +337,7 @@ impl Prepared<'_> {
         let wanted = own.as_ref().or(self.locale.as_ref());
         let rendered =
             template.render(wanted, &values.of(&recipient.address), &about).map_err(|problem| {
-                let message = format!("MessageTemplate {key} for {}: {problem}", recipient.address);
+                let message = format!("MessageTemplate {source} for {}: {problem}", recipient.address);
                 Obstacle::not_rendered(Reason::RenderFailed, message)
             })?;
         Ok((rendered.content, Some(rendered.locale)))
