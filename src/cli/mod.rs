@@ -7,6 +7,8 @@ mod commands;
 mod failure;
 mod flags;
 mod output;
+mod problems;
+mod world;
 
 pub use commands::{Arguments, Command};
 pub use failure::{Exit, Failure};

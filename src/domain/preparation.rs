@@ -177,6 +177,13 @@ fn find_template(
         let message = format!("MessageTemplate {source} cannot be used: {}", problem::summary(problems));
         Obstacle::unresolved(Reason::TemplateInvalid, message)
     })?;
+    if template.is_layout() {
+        let message = format!(
+            "MessageTemplate {source} is a layout: it wraps other templates and is no message itself. Create another \
+             Notification that names one of these"
+        );
+        return Err(Obstacle::unresolved(Reason::TemplateInvalid, message));
+    }
     // Values of every recipient against the variables, all mistakes at once.
     let spec = &notification.spec;
     let own: Vec<_> =

@@ -92,6 +92,21 @@ impl Template {
         Ok(RenderedTemplate { content, locale: texts.locale.clone() })
     }
 
+    /// The same to look at: in a layout a few words stand for what it wraps.
+    pub fn preview(
+        &self,
+        wanted: Option<&Locale>,
+        values: &RecipientValues,
+        about: &About<'_>,
+    ) -> Result<RenderedTemplate, TemplateProblem> {
+        self.render(wanted, values, about)
+    }
+
+    /// Whether it uses `content`: it then wraps other templates and cannot be sent itself.
+    pub fn is_layout(&self) -> bool {
+        self.0.names.contains("content")
+    }
+
     fn texts(&self, wanted: Option<&Locale>) -> &Texts {
         let Compiled { own, translations, .. } = &*self.0;
         let chosen = locale::choose(wanted, &own.locale, translations.iter().map(|texts| &texts.locale));

@@ -1,5 +1,9 @@
 //! The subcommands, a file each.
 
+mod edit;
+mod preview;
+mod restore;
+mod templates;
 mod version;
 
 use crate::cli::failure::{Exit, Failure};
@@ -21,6 +25,14 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show a template or a Notification as its recipients see it, without sending anything.
+    Preview(preview::Preview),
+    /// List templates and standard messages, and what each takes.
+    Templates(templates::Templates),
+    /// Edit a standard message or a template in your editor; checked before it is applied.
+    Edit(edit::Edit),
+    /// Restore a standard message that was edited.
+    Restore(restore::Restore),
     /// Print the versions of this program and of the operator.
     Version(version::Version),
 }
@@ -29,6 +41,10 @@ pub enum Command {
 pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { flags, command } = arguments;
     match command {
+        Command::Preview(command) => command.run(&flags).await,
+        Command::Templates(command) => command.run(&flags).await,
+        Command::Edit(command) => command.run(&flags).await,
+        Command::Restore(command) => command.run(&flags).await,
         Command::Version(command) => command.run(&flags).await,
     }
 }
