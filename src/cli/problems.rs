@@ -31,7 +31,11 @@ fn complain(words: &str) {
 }
 
 /// The line that a mistake is in, and a mark below its column.
-pub fn excerpt(problem: &TemplateProblem, spec: &MessageTemplateSpec, _catalog: &Catalog) -> Vec<String> {
+pub fn excerpt(problem: &TemplateProblem, spec: &MessageTemplateSpec, catalog: &Catalog) -> Vec<String> {
+    let layout = problem.layout.as_ref().map(|layout| {
+        catalog.templates().find(|(source, _)| source.to_string() == *layout).map(|(_, known)| &*known.spec)
+    });
+    let Some(spec) = layout.unwrap_or(Some(spec)) else { return Vec::new() };
     let Place::Text { locale, part, position: Some((line, column)) } = &problem.place else {
         return Vec::new();
     };

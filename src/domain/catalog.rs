@@ -11,7 +11,7 @@ use crate::domain::object::ObjectKey;
 use crate::domain::problem::{Problem, printable};
 use crate::domain::server::Server;
 use crate::domain::standard;
-use crate::domain::template::{Place, Template, TemplateProblem};
+use crate::domain::template::{Layout, Place, Template, TemplateProblem};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -75,8 +75,11 @@ impl Draft {
     pub fn compile(self) -> KnownTemplate {
         let template = match &self.layouts {
             Ok(layouts) => {
-                let specs: Vec<_> = layouts.iter().map(|(_, known)| &*known.spec).collect();
-                Template::compile(&self.spec, &specs)
+                let names: Vec<_> = layouts.iter().map(|(source, _)| source.to_string()).collect();
+                let named = names.iter().zip(layouts);
+                let layouts: Vec<_> =
+                    named.map(|(name, (_, known))| Layout { name, spec: &known.spec }).collect();
+                Template::compile(&self.spec, &layouts)
             }
             Err(problem) => Err(vec![problem.clone()]),
         };
@@ -252,6 +255,7 @@ impl KnownTemplate {
         };
         let problem = TemplateProblem {
             reason: Reason::Undecodable,
+            layout: None,
             place: Place::Field("spec".into()),
             message: printable(&format!("does not fit this version: {problem}"), 500),
         };

@@ -184,6 +184,7 @@ fn circle(source: &Source, chain: &[Found], again: &Source) -> TemplateProblem {
 fn problem(reason: Reason, message: impl AsRef<str>) -> TemplateProblem {
     TemplateProblem {
         reason,
+        layout: None,
         place: Place::Field("layout.name".into()),
         message: printable(message.as_ref(), 500),
     }

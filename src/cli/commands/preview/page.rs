@@ -17,7 +17,7 @@ pub struct Page {
     pub locale: Option<String>,
     /// What is worth knowing beside it.
     #[serde(skip)]
-    pub remark: Option<String>,
+    remark: Option<String>,
     /// Who it is from, who gets it, and what the Notification adds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     headers: Vec<Header>,
@@ -96,6 +96,11 @@ impl Page {
             source,
             bytes: Some(bytes),
         })
+    }
+
+    /// With what is worth knowing beside it.
+    pub fn remarked(self, remark: Option<String>) -> Self {
+        Self { remark, ..self }
     }
 
     /// Shows it on the terminal.

@@ -253,7 +253,7 @@ impl Preview {
                 recipient.address
             )
         });
-        Ok(page.map(|page| Page { remark, ..page }))
+        Ok(page.map(|page| page.remarked(remark)))
     }
 
     /// What was given on the command line goes before what the Notification has.
