@@ -53,7 +53,7 @@ pub fn decide(
         Err(decision) => return *decision,
     };
     // Built once for the first recipient, so that what the checks do not show is found before the turn comes.
-    let sample = prepared.recipients.first().map(|first| prepared.compose(first));
+    let sample = prepared.recipients.get(..1).map(|first| prepared.compose(first, true));
     if let Some(Err(obstacle)) = sample {
         return obstructed(notification, &obstacle, now);
     }

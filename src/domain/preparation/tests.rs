@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 fn obstacle(notification: &Notification, catalog: &Catalog) -> Option<(ConditionType, Reason, String)> {
     let obstacle = match prepare(notification, catalog, None, &Material::default(), at(1)) {
         Err(obstacle) => obstacle,
-        Ok(prepared) => prepared.compose(prepared.recipients.first()?).err()?,
+        Ok(prepared) => prepared.compose(prepared.recipients.get(..1)?, true).err()?,
     };
     Some((obstacle.stage, obstacle.reason, obstacle.message))
 }
@@ -17,8 +17,8 @@ fn obstacle(notification: &Notification, catalog: &Catalog) -> Option<(Condition
 /// The message for the first recipient, as text.
 fn composed(notification: &Notification, catalog: &Catalog) -> String {
     let prepared = prepare(notification, catalog, None, &Material::default(), at(1)).unwrap();
-    let first = prepared.recipients.first().unwrap();
-    String::from_utf8(prepared.compose(first).unwrap().message.bytes).unwrap()
+    let first = prepared.recipients.get(..1).unwrap();
+    String::from_utf8(prepared.compose(first, true).unwrap().message.bytes).unwrap()
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn only_open_recipients_are_sent_to() {
     ] {
         let (sample, known) = (with(policy), catalog());
         let prepared = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap();
-        let open: Vec<_> = prepared.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
+        let open: Vec<_> = prepared.recipients.iter().map(|recipient| recipient.address).collect();
         assert_eq!(open, expected, "{policy}");
     }
 }
