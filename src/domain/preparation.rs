@@ -123,11 +123,13 @@ pub fn prepare<'a>(
     material: &Material,
     now: Timestamp,
 ) -> Result<Prepared<'a>, Obstacle> {
-    let _ = material;
     let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
     let uid = Uid::of(notification)
         .ok_or_else(|| Obstacle::unresolved(Reason::Undecodable, "the object has no uid"))?;
     let server = find_server(notification, catalog, default_server, namespace)?;
+    if let Some(missing) = material.missing_right(namespace) {
+        return Err(Obstacle::unresolved(Reason::SourceNotPermitted, missing));
+    }
     let template = find_template(notification, catalog, namespace)?;
     let (from, reply_to) = sender(notification, &server)?;
     let locale = locale("message.locale", notification.spec.message.locale.as_deref())?;
