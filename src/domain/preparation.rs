@@ -12,7 +12,7 @@ use crate::domain::content::{self, Rendered};
 use crate::domain::ledger;
 use crate::domain::locale::Locale;
 use crate::domain::material::Material;
-use crate::domain::message::{self, Message};
+use crate::domain::message::{self, Additions, Message};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem;
 use crate::domain::server::Server;
@@ -60,6 +60,7 @@ pub struct Prepared<'a> {
     reply_to: Option<EmailAddress>,
     template: Option<Chosen>,
     locale: Option<Locale>,
+    additions: Additions,
     date: Timestamp,
 }
 
@@ -116,6 +117,7 @@ pub fn prepare<'a>(
         reply_to,
         template,
         locale,
+        additions: Additions::default(),
         date: ledger::window(notification, now).from,
         server,
     })
@@ -273,6 +275,7 @@ impl Prepared<'_> {
             cc: &[],
             copy_of: Some(to.address()),
             content: &content,
+            additions: &self.additions,
             date: self.date,
             uid: &self.uid.0,
         });
