@@ -2,6 +2,8 @@
 //! values are looked up and checked, in this order. Asked when a Notification is first seen, so that
 //! mistakes show at once, and again with a fresh copy when its turn comes.
 
+mod gathering;
+
 use crate::api::notification::Notification;
 use crate::api::shared::ObjectRef;
 use crate::api::{ConditionType, Reason};
@@ -12,7 +14,7 @@ use crate::domain::content::{self, Rendered};
 use crate::domain::ledger;
 use crate::domain::locale::Locale;
 use crate::domain::material::Material;
-use crate::domain::message::{self, Message};
+use crate::domain::message::{self, Additions, Message};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem;
 use crate::domain::recipients::{self, Addressee, List};
@@ -20,9 +22,14 @@ use crate::domain::server::Server;
 use crate::domain::status::notification::Used;
 use crate::domain::template::{About, Template};
 use crate::domain::values::{self, CheckedValues};
+use gathering::Gathered;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Stands for what is wrong with a rendered text, of which a value may be a part.
+const HIDDEN: &str =
+    "what exactly is not shown, since a Secret's values take part: try the template with others";
 
 /// Something that keeps a Notification from being sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +68,7 @@ pub struct Prepared<'a> {
     reply_to: Option<EmailAddress>,
     template: Option<Chosen>,
     locale: Option<Locale>,
+    additions: Additions,
     date: Timestamp,
     /// Whom the one message for all shows, where there is one: everybody but `bcc`, also when it goes to a few of them.
     shown: Option<Shown>,
@@ -93,6 +101,8 @@ struct Chosen {
     generation: Option<i64>,
     template: Template,
     values: CheckedValues,
+    /// Whether some of them stand in a Secret: then nothing may be said of any.
+    secret: bool,
 }
 
 /// The server a Notification asks for, without regard to whether it exists.
@@ -130,9 +140,10 @@ pub fn prepare<'a>(
     if let Some(missing) = material.missing_right(namespace) {
         return Err(Obstacle::unresolved(Reason::SourceNotPermitted, missing));
     }
-    let template = find_template(notification, catalog, namespace)?;
+    let template = find_template(notification, catalog, material, namespace)?;
     let (from, reply_to) = sender(notification, &server)?;
     let locale = locale("message.locale", notification.spec.message.locale.as_deref())?;
+    let additions = gathering::additions(notification, material, namespace, &server.key)?;
     Ok(Prepared {
         recipients: ledger::open_recipients(notification),
         shown: shown(notification)?,
@@ -142,6 +153,7 @@ pub fn prepare<'a>(
         reply_to,
         template,
         locale,
+        additions,
         date: ledger::window(notification, now).from,
         server,
     })
@@ -220,6 +232,7 @@ fn alike<'a>(wanted: &ObjectKey, namespace: &str, known: impl Iterator<Item = &'
 fn find_template(
     notification: &Notification,
     catalog: &Catalog,
+    material: &Material,
     namespace: &str,
 ) -> Result<Option<Chosen>, Obstacle> {
     let Some(key) = template_key(notification) else { return Ok(None) };
@@ -247,13 +260,15 @@ fn find_template(
     })?;
     // Values of every recipient against the variables, all mistakes at once.
     let spec = &notification.spec;
+    let Gathered { values, secret } =
+        gathering::values(notification, template.variables(), material, namespace)?;
     let own: Vec<_> =
         spec.to.iter().map(|recipient| (recipient.address.as_str(), recipient.values.as_ref())).collect();
     let values = template
         .variables()
-        .check(spec.message.values.as_ref(), &own)
+        .check(values.as_ref(), &own)
         .map_err(|problems| Obstacle::not_rendered(Reason::InvalidValues, problem::summary(&problems)))?;
-    Ok(Some(Chosen { key, generation: known.generation, template: template.clone(), values }))
+    Ok(Some(Chosen { key, generation: known.generation, template: template.clone(), values, secret }))
 }
 
 /// From and Reply-To, if the server permits them.
@@ -339,6 +354,15 @@ impl Prepared<'_> {
         };
         let whose = whose.ok_or_else(|| invalid("there is nobody to send to".into()))?;
         let (content, locale) = self.content(own, whose)?;
+        let content =
+            message::link(content, &self.additions, &self.from, &self.uid.0).map_err(|problems| {
+                let said = if self.template.as_ref().is_some_and(|chosen| chosen.secret) {
+                    format!("its cid: references and the inline attachments do not fit each other; {HIDDEN}")
+                } else {
+                    problem::summary(&problems)
+                };
+                invalid(format!("message{}: {said}", whom(own)))
+            })?;
         let message = message::build(&message::Parts {
             from: &self.from,
             reply_to: self.reply_to.as_ref(),
@@ -346,6 +370,7 @@ impl Prepared<'_> {
             cc: &named.cc,
             copy_of: own.map(|_| whose.address()),
             content: &content,
+            additions: &self.additions,
             date: self.date,
             uid: &self.uid.0,
         });
@@ -360,7 +385,7 @@ impl Prepared<'_> {
         to: &Mailbox,
     ) -> Result<(Rendered, Option<Locale>), Obstacle> {
         let spec = &self.notification.spec;
-        let Some(Chosen { key, template, values, .. }) = &self.template else {
+        let Some(Chosen { key, template, values, secret, .. }) = &self.template else {
             let Some(content) = &spec.message.content else {
                 return Err(Obstacle::not_rendered(
                     Reason::InvalidMessage,
@@ -386,11 +411,22 @@ impl Prepared<'_> {
         let wanted = own_locale.as_ref().or(self.locale.as_ref());
         let values = values.of(own.map(|own| own.address).unwrap_or_default());
         let rendered = template.render(wanted, &values, &about).map_err(|problem| {
-            let whom = own.map(|own| format!(" for {}", own.address)).unwrap_or_default();
-            Obstacle::not_rendered(Reason::RenderFailed, format!("MessageTemplate {key}{whom}: {problem}"))
+            // What the engine says can hold parts of values.
+            let said = if *secret {
+                format!("{}: does not render; {HIDDEN}", problem.place)
+            } else {
+                problem.to_string()
+            };
+            let message = format!("MessageTemplate {key}{}: {said}", whom(own));
+            Obstacle::not_rendered(Reason::RenderFailed, message)
         })?;
         Ok((rendered.content, Some(rendered.locale)))
     }
+}
+
+/// For messages: of whose own message something is said.
+fn whom(own: Option<&Addressee<'_>>) -> String {
+    own.map(|own| format!(" for {}", own.address)).unwrap_or_default()
 }
 
 #[cfg(test)]
