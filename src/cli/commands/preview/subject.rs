@@ -234,20 +234,21 @@ impl Preview {
     fn page(&self, title: &str, prepared: &Prepared<'_>) -> Result<Result<Page, Failure>, Obstacle> {
         let wanted =
             |address: &str| self.recipient.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(address));
-        let Some(recipient) = prepared.recipients.iter().find(|recipient| wanted(&recipient.address)) else {
+        let Some(recipient) = prepared.recipients.iter().find(|recipient| wanted(recipient.address)) else {
             let known: Vec<_> =
-                prepared.recipients.iter().take(8).map(|recipient| recipient.address.clone()).collect();
+                prepared.recipients.iter().take(8).map(|recipient| recipient.address).collect();
             let message =
                 format!("{title} does not go to {}", self.recipient.as_deref().unwrap_or("anybody"));
             return Ok(Err(
                 Failure::new(Exit::Failed, message).next(format!("it goes to {}", known.join(", ")))
             ));
         };
-        let composed = prepared.compose(recipient)?;
+        // Whether the server takes such addresses shows only when it is connected to.
+        let composed = prepared.compose(std::slice::from_ref(recipient), true)?;
         let locale = composed.locale.as_ref().map(|locale| locale.as_str().to_owned());
         let page = Page::of_message(title.to_owned(), locale.as_deref(), composed.message.bytes);
         let others = prepared.recipients.len().saturating_sub(1);
-        let remark = (others > 0 && self.recipient.is_none()).then(|| {
+        let remark = (others > 0 && self.recipient.is_none() && !prepared.is_shared()).then(|| {
             format!(
                 "as {} gets it; --recipient ADDRESS shows it as one of the {others} others does",
                 recipient.address
