@@ -28,6 +28,7 @@ pub mod retry;
 mod samples;
 pub mod secret;
 pub mod server;
+pub mod sources;
 pub mod standard;
 pub mod status;
 pub mod template;

@@ -2,6 +2,8 @@
 //! values are looked up and checked, in this order. Asked when a Notification is first seen, so that
 //! mistakes show at once, and again with a fresh copy when its turn comes.
 
+mod gathering;
+
 use crate::api::notification::{Notification, Recipient};
 use crate::api::shared::ObjectRef;
 use crate::api::{ConditionType, Reason};
@@ -13,16 +15,21 @@ use crate::domain::ledger;
 use crate::domain::likeness::likeness;
 use crate::domain::locale::Locale;
 use crate::domain::material::Material;
-use crate::domain::message::{self, Message};
+use crate::domain::message::{self, Additions, Message};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem;
 use crate::domain::server::Server;
 use crate::domain::status::notification::Used;
 use crate::domain::template::{About, Template};
 use crate::domain::values::CheckedValues;
+use gathering::Gathered;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Stands for what is wrong with a rendered text, of which a value may be a part.
+const HIDDEN: &str =
+    "what exactly is not shown, since a Secret's values take part: try the template with others";
 
 /// Something that keeps a Notification from being sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +68,7 @@ pub struct Prepared<'a> {
     reply_to: Option<EmailAddress>,
     template: Option<Chosen>,
     locale: Option<Locale>,
+    additions: Additions,
     date: Timestamp,
 }
 
@@ -71,6 +79,8 @@ struct Chosen {
     generation: Option<i64>,
     template: Template,
     values: CheckedValues,
+    /// Whether some of them stand in a Secret: then nothing may be said of any.
+    secret: bool,
 }
 
 /// The server a Notification asks for, without regard to whether it exists.
@@ -101,14 +111,14 @@ pub fn prepare<'a>(
     material: &Material,
     now: Timestamp,
 ) -> Result<Prepared<'a>, Obstacle> {
-    let _ = material;
     let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
     let uid = Uid::of(notification)
         .ok_or_else(|| Obstacle::unresolved(Reason::Undecodable, "the object has no uid"))?;
     let server = find_server(notification, catalog, default_server, namespace)?;
-    let template = find_template(notification, catalog, namespace)?;
+    let template = find_template(notification, catalog, material, namespace)?;
     let (from, reply_to) = sender(notification, &server)?;
     let locale = locale("message.locale", notification.spec.message.locale.as_deref())?;
+    let additions = gathering::additions(notification, material, namespace, &server.key)?;
     Ok(Prepared {
         recipients: ledger::open_recipients(notification),
         notification,
@@ -117,6 +127,7 @@ pub fn prepare<'a>(
         reply_to,
         template,
         locale,
+        additions,
         date: ledger::window(notification, now).from,
         server,
     })
@@ -165,6 +176,7 @@ fn alike<'a>(wanted: &ObjectKey, namespace: &str, known: impl Iterator<Item = &'
 fn find_template(
     notification: &Notification,
     catalog: &Catalog,
+    material: &Material,
     namespace: &str,
 ) -> Result<Option<Chosen>, Obstacle> {
     let Some(key) = template_key(notification) else { return Ok(None) };
@@ -192,13 +204,15 @@ fn find_template(
     })?;
     // Values of every recipient against the variables, all mistakes at once.
     let spec = &notification.spec;
+    let Gathered { values, secret } =
+        gathering::values(notification, template.variables(), material, namespace)?;
     let own: Vec<_> =
         spec.to.iter().map(|recipient| (recipient.address.as_str(), recipient.values.as_ref())).collect();
     let values = template
         .variables()
-        .check(spec.message.values.as_ref(), &own)
+        .check(values.as_ref(), &own)
         .map_err(|problems| Obstacle::not_rendered(Reason::InvalidValues, problem::summary(&problems)))?;
-    Ok(Some(Chosen { key, generation: known.generation, template: template.clone(), values }))
+    Ok(Some(Chosen { key, generation: known.generation, template: template.clone(), values, secret }))
 }
 
 /// From and Reply-To, if the server permits them.
@@ -267,6 +281,16 @@ impl Prepared<'_> {
             },
         )?;
         let (content, locale) = self.content(recipient, &to)?;
+        let content =
+            message::link(content, &self.additions, &self.from, &self.uid.0).map_err(|problems| {
+                let said = if self.template.as_ref().is_some_and(|chosen| chosen.secret) {
+                    format!("its cid: references and the inline attachments do not fit each other; {HIDDEN}")
+                } else {
+                    problem::summary(&problems)
+                };
+                let message = format!("message for {}: {said}", recipient.address);
+                Obstacle::not_rendered(Reason::InvalidMessage, message)
+            })?;
         let message = message::build(&message::Parts {
             from: &self.from,
             reply_to: self.reply_to.as_ref(),
@@ -274,6 +298,7 @@ impl Prepared<'_> {
             cc: &[],
             copy_of: Some(to.address()),
             content: &content,
+            additions: &self.additions,
             date: self.date,
             uid: &self.uid.0,
         });
@@ -282,7 +307,7 @@ impl Prepared<'_> {
 
     fn content(&self, recipient: &Recipient, to: &Mailbox) -> Result<(Rendered, Option<Locale>), Obstacle> {
         let spec = &self.notification.spec;
-        let Some(Chosen { key, template, values, .. }) = &self.template else {
+        let Some(Chosen { key, template, values, secret, .. }) = &self.template else {
             let Some(content) = &spec.message.content else {
                 return Err(Obstacle::not_rendered(
                     Reason::InvalidMessage,
@@ -305,7 +330,13 @@ impl Prepared<'_> {
         let wanted = own.as_ref().or(self.locale.as_ref());
         let rendered =
             template.render(wanted, &values.of(&recipient.address), &about).map_err(|problem| {
-                let message = format!("MessageTemplate {key} for {}: {problem}", recipient.address);
+                // What the engine says can hold parts of values.
+                let said = if *secret {
+                    format!("{}: does not render; {HIDDEN}", problem.place)
+                } else {
+                    problem.to_string()
+                };
+                let message = format!("MessageTemplate {key} for {}: {said}", recipient.address);
                 Obstacle::not_rendered(Reason::RenderFailed, message)
             })?;
         Ok((rendered.content, Some(rendered.locale)))
