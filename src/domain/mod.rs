@@ -22,6 +22,7 @@ pub mod outbox;
 pub mod outcome;
 pub mod preparation;
 pub mod problem;
+pub mod recipients;
 pub mod reconciliation;
 pub mod retry;
 #[cfg(test)]
