@@ -6,7 +6,10 @@ mod cluster;
 mod commands;
 mod failure;
 mod flags;
+mod following;
+mod interrupt;
 mod output;
+mod story;
 
 pub use commands::{Arguments, Command};
 pub use failure::{Exit, Failure};
