@@ -1,6 +1,7 @@
 //! `kubectl mail preview`: a template or a Notification as its recipients see it. Rendered here, by the code that the
 //! operator renders with; nothing is sent, and no object is written.
 
+mod file;
 mod page;
 mod subject;
 
