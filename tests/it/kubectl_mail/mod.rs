@@ -4,6 +4,7 @@
 mod commands;
 mod first_contact;
 mod interactive;
+mod page;
 
 mod secrets;
 mod stories;
