@@ -2,18 +2,22 @@
 //! and whatever it waits for is said.
 
 use crate::api::status::{Phase, RecipientState, RecipientStatus};
-use crate::api::{ConditionType, MailServerConfig, Notification, Reason};
+use crate::api::{ConditionType, MailServerConfig, Notification};
 use crate::cli::cluster::{Cluster, Follow, Vigil};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::{self, Mark};
 use crate::cli::story;
 use crate::domain::status::conditions::find;
+use crate::domain::status::notification::reports_obstacle;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// After this long without news the mail server is looked at.
 const WONDER: Duration = Duration::from_secs(2);
+
+/// An obstacle that stays for this long is nothing that is just being applied.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Shows what happens to a Notification until it is finished, stands still, or `timeout` has passed. Good only if it was
 /// sent to everybody.
@@ -32,8 +36,11 @@ pub async fn follow(
     let mut deadline = std::pin::pin!(tokio::time::sleep(timeout));
     let mut wonder = std::pin::pin!(tokio::time::sleep(WONDER));
     let mut asked = false;
+    let mut given_up: Option<tokio::time::Instant> = None;
     loop {
         screen.show(&latest);
+        given_up =
+            screen.obstacle.as_ref().map(|_| given_up.unwrap_or_else(|| tokio::time::Instant::now() + GRACE));
         if let Some(exit) = end(&latest) {
             screen.end(&latest);
             return Ok((exit, latest));
@@ -51,6 +58,11 @@ pub async fn follow(
                 }
             }
             () = vigil.keep(cluster) => {}
+            () = sleep_until(given_up) => {
+                screen.end(&latest);
+                output::note("it goes out by itself once that is mended");
+                return Ok((Exit::Failed, latest));
+            }
             () = &mut deadline => {
                 let message = format!("Notification {name} is not finished after {timeout:?}");
                 return Err(Failure::new(Exit::TimedOut, message)
@@ -65,6 +77,14 @@ pub async fn follow(
                 return Ok((Exit::Interrupted, latest));
             }
         }
+    }
+}
+
+/// For ever, if there is no such time.
+async fn sleep_until(time: Option<tokio::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -108,9 +128,8 @@ impl Screen {
                 output::say_all(story::recipient(recipient));
             }
         }
-        let ready = find(&status.conditions, ConditionType::Ready).filter(|ready| {
-            !status.finished && ready.reason != Reason::Pending.as_str() && status.recipients.is_empty()
-        });
+        let ready = find(&status.conditions, ConditionType::Ready)
+            .filter(|_| !status.finished && reports_obstacle(Some(status)));
         let obstacle = ready.map(|ready| format!("{}: {}", ready.reason, ready.message));
         if obstacle != self.obstacle && end(notification).is_none() {
             if let Some(obstacle) = obstacle.as_ref().filter(|_| !self.quiet) {

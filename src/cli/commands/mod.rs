@@ -55,7 +55,7 @@ pub enum Command {
     Resolve(resolve::Resolve),
     /// Create Secrets that say where they may be sent.
     Secret(secret::SecretCommand),
-    /// Explain a reason of a condition, or an SMTP code.
+    /// Explain a reason of a condition, or a mail server's answer.
     Explain(explain::Explain),
     /// Print what a shell, or kubectl, needs to complete commands and names.
     Completion(completion::Completion),

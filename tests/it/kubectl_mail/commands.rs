@@ -291,11 +291,11 @@ async fn explain_knows_reasons_and_codes() {
         !explain(&["SecretNotBound"]).await.stdout.contains("](mailserverconfig.md"),
         "links are for browsers"
     );
-    explain(&["535"]).await.says(0, &["535"]);
+    let words = ["AuthenticationFailed (as the answer at the login", "RecipientRefused"];
+    explain(&["535"]).await.says(0, &words);
+    explain(&["550 5.7.60 not permitted"]).await.says(0, &["SendAsDenied"]);
     explain(&["SecretNotBund"]).await.says(1, &["did you mean SecretNotBound?"]);
-    explain(&["599"])
-        .await
-        .says(1, &["says nothing about the code 599", "codes that begin with 5 are final"]);
+    explain(&["250"]).await.says(2, &["such answers begin with 4 or 5"]);
     let all = explain(&[]).await;
     for reason in mail_operator::api::Reason::ALL {
         assert!(all.stdout.contains(reason.as_str()), "{reason}");

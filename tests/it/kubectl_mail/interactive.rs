@@ -73,7 +73,9 @@ impl Terminal {
     async fn end(mut self) -> (u32, String) {
         let mut code = None;
         soon("the command ends", async || {
-            code = self.child.try_wait().unwrap().map(|status| status.exit_code());
+            let ended = self.child.try_wait().unwrap();
+            // Ended by the signal itself, where nobody caught it: as shells have it.
+            code = ended.map(|status| if status.signal().is_some() { 130 } else { status.exit_code() });
             code.is_some()
         })
         .await;

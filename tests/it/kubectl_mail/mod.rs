@@ -5,6 +5,7 @@ mod commands;
 mod edit;
 mod first_contact;
 mod interactive;
+mod page;
 mod preview;
 mod secrets;
 mod stories;
