@@ -18,6 +18,7 @@ mod objects;
 mod operator;
 mod outcomes;
 mod servers;
+mod standard;
 mod templates;
 
 use std::time::Duration;
