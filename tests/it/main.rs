@@ -12,6 +12,7 @@ mod generated;
 mod install;
 mod leadership;
 mod mail_servers;
+mod mime;
 mod notifications;
 mod objects;
 mod operator;
