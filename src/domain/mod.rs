@@ -12,6 +12,7 @@ pub mod exchange_online;
 pub mod failure;
 pub mod journal;
 pub mod ledger;
+pub mod likeness;
 pub mod lease;
 pub mod locale;
 pub mod material;
@@ -21,6 +22,7 @@ pub mod outbox;
 pub mod outcome;
 pub mod preparation;
 pub mod problem;
+pub mod recipients;
 pub mod reconciliation;
 pub mod retry;
 #[cfg(test)]

@@ -39,6 +39,7 @@ fn material() -> Material {
             ("closed".into(), stored(&[(ALLOWED.0, "yes")], secret)),
         ]
         .into(),
+        denied: Vec::new(),
     }
 }
 
@@ -78,7 +79,7 @@ fn with(message: Value) -> Notification {
 fn composed(sample: &Notification, material: &Material) -> Result<Vec<u8>, Obstacle> {
     let prepared = prepare(sample, &known(), None, material, at(1))?;
     let first = prepared.recipients.first().unwrap();
-    prepared.compose(first).map(|composed| composed.message.bytes)
+    prepared.compose(&[*first], true).map(|composed| composed.message.bytes)
 }
 
 #[test]
@@ -220,7 +221,7 @@ fn failing(texts: Value, values_from: Value) -> (Reason, String) {
     let (sample, material) = (with_values(values_from), material());
     let prepared = prepare(&sample, &known, None, &material, at(1)).unwrap();
     assert!(!format!("{prepared:?}").contains("4711"), "what is printed of it");
-    let obstacle = prepared.compose(prepared.recipients.first().unwrap()).unwrap_err();
+    let obstacle = prepared.compose(&prepared.recipients, true).unwrap_err();
     (obstacle.reason, obstacle.message)
 }
 
@@ -314,7 +315,7 @@ fn references(message: Value, server: &str) -> String {
     let mut sample = with(message);
     sample.spec.server_ref = serde_json::from_value(json!({ "name": server })).unwrap();
     let prepared = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap();
-    let bytes = prepared.compose(prepared.recipients.first().unwrap()).unwrap().message.bytes;
+    let bytes = prepared.compose(&prepared.recipients, true).unwrap().message.bytes;
     let text = String::from_utf8(bytes).unwrap();
     let line =
         |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
