@@ -13,6 +13,7 @@ mod install;
 mod kubectl_mail;
 mod leadership;
 mod mail_servers;
+mod mime;
 mod notifications;
 mod objects;
 mod operator;
