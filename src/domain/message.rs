@@ -165,4 +165,11 @@ fn hex(bytes: &[u8], octets: usize) -> String {
 }
 
 #[cfg(test)]
+use crate::api::notification::HeaderField;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, missing_docs)]
+mod anything;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

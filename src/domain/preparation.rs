@@ -12,6 +12,7 @@ use crate::domain::address::{EmailAddress, Mailbox, sender_permitted};
 use crate::domain::catalog::Catalog;
 use crate::domain::content::{self, Rendered};
 use crate::domain::ledger;
+use crate::domain::likeness::likeness;
 use crate::domain::locale::Locale;
 use crate::domain::material::Material;
 use crate::domain::message::{self, Additions, Message};
@@ -21,7 +22,7 @@ use crate::domain::recipients::{self, Addressee, List};
 use crate::domain::server::Server;
 use crate::domain::status::notification::Used;
 use crate::domain::template::{About, Template};
-use crate::domain::values::{self, CheckedValues};
+use crate::domain::values::CheckedValues;
 use gathering::Gathered;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -224,7 +225,7 @@ fn find_server(
 /// nobody's business here.
 fn alike<'a>(wanted: &ObjectKey, namespace: &str, known: impl Iterator<Item = &'a ObjectKey>) -> String {
     let own = known.filter(|key| *key.namespace == *namespace && wanted.namespace == key.namespace);
-    let best = own.filter_map(|key| Some((values::likeness(&wanted.name, &key.name)?, &key.name))).min();
+    let best = own.filter_map(|key| Some((likeness(&wanted.name, &key.name)?, &key.name))).min();
     best.map(|(_, name)| format!(" (did you mean {name}? Then create another Notification)"))
         .unwrap_or_default()
 }

@@ -312,7 +312,8 @@ fn line(value: HeaderValue) -> String {
 /// put together what RFC 2231 lets one split, else as that RFC has it.
 pub(super) fn disposition(kind: &str, file: &str) -> HeaderValue {
     let mut value = kind.to_owned();
-    if file.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+    // Programs take `=?…?=` for an encoded word even where none may stand.
+    if file.bytes().all(|b| (b' '..=b'~').contains(&b)) && !file.contains("=?") {
         let _ = write!(value, ";\r\n filename=\"{}\"", file.replace('\\', "\\\\").replace('"', "\\\""));
     } else {
         let characters: Vec<String> = file.chars().map(percent_encoded).collect();

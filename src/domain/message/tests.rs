@@ -31,7 +31,7 @@ fn to_one<'a>(from: &'a Mailbox, to: &'a Mailbox, content: &'a Rendered, date: j
 }
 
 /// What a mail server takes, and nothing that could be read in two ways.
-fn assert_well_formed(message: &Message) {
+pub(super) fn assert_well_formed(message: &Message) {
     let bytes = &message.bytes;
     assert!(bytes.ends_with(b"\r\n"));
     for (at, byte) in bytes.iter().enumerate() {
