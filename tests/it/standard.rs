@@ -7,7 +7,7 @@ use crate::generated::compare;
 use mail_operator::api::message_template::{MessageTemplateSpec, Variable};
 use mail_operator::domain::address::Mailbox;
 use mail_operator::domain::locale::Locale;
-use mail_operator::domain::message::{self, Parts};
+use mail_operator::domain::message::{self, Additions, Parts};
 use mail_operator::domain::standard;
 use mail_operator::domain::template::{About, Layout, Template};
 use mail_operator_testbed::{nu_checker, spamassassin};
@@ -72,6 +72,7 @@ fn mail(template: &Template, spec: &MessageTemplateSpec, locale: &str) -> Vec<u8
         cc: &[],
         copy_of: Some(recipient.address()),
         content: &rendered.content,
+        additions: &Additions::default(),
         date: "2026-11-24T08:00:00Z".parse().unwrap(),
         uid: "5d9ee0a0-0000-4000-8000-57a4da4d0001",
     };
