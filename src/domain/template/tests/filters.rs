@@ -56,7 +56,7 @@ fn values_in_the_language_of_the_text() {
             "Portal (https://corp.example/?a&b) https://corp.example/?a&b",
         ),
         ("x-private-tag", "{{ day | date }}", "locale: \"x-private-tag\" is not a language tag"),
-        ("qq", "{{ size | number }}", "1234567.5"),
+        ("qq", "{{ size | number }}", "1,234,567.5"),
     ] {
         let found = text_in(locale, expression, json!({})).unwrap_or_else(|problem| problem);
         let found = found.replace(['\u{202f}', '\u{a0}'], " ");
@@ -71,7 +71,10 @@ fn links_in_html() {
     }));
     let html =
         rendered(&template, None, json!({ "name": "\"><i>" })).unwrap().content.html().unwrap().to_owned();
-    assert_eq!(html, "<a href=\"https://a.example/?a&amp;b\">&quot;&gt;&lt;i&gt;</a><a href=\"https://a.example/\">&lt;b&gt;</a>".replace("https://", if html.contains("&#x2f;") { "https:&#x2f;&#x2f;" } else { "https://" }));
+    assert_eq!(
+        html.replace("&#x2f;", "/"),
+        "<a href=\"https://a.example/?a&amp;b\">&quot;&gt;&lt;i&gt;</a><a href=\"https://a.example/\">&lt;b&gt;</a>"
+    );
 }
 
 #[test]
