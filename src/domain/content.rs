@@ -140,6 +140,11 @@ impl Rendered {
     pub fn html(&self) -> Option<&str> {
         self.html.as_deref()
     }
+
+    /// The same with other HTML, which was made from this one and holds no more than it.
+    pub(super) fn with_html(self, html: String) -> Self {
+        Self { html: Some(html), ..self }
+    }
 }
 
 /// A Notification's `message.content`, which is sent as it stands. All its problems are returned.

@@ -2,12 +2,14 @@
 //! of the wrong type is found at once, then defaults are filled in and what each recipient gets is
 //! known. No text is rendered here.
 
+mod sourced;
 mod types;
 
 pub(super) use types::check_url;
 
 use crate::api::message_template::{Variable, VariableType};
 use crate::api::shared::Values;
+use crate::domain::likeness::likeness;
 use crate::domain::problem::Problem;
 use minijinja::Value;
 use serde_json::Value as Json;
@@ -36,10 +38,18 @@ struct Declared {
 pub(super) type Scope = BTreeMap<String, Value>;
 
 /// Values that fit the variables, for all recipients of a Notification.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CheckedValues {
     common: Scope,
     own: BTreeMap<String, Scope>,
+}
+
+/// Without the values, of which some may stand in a Secret.
+impl std::fmt::Debug for CheckedValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.common.keys().collect();
+        f.debug_struct("CheckedValues").field("names", &names).finish_non_exhaustive()
+    }
 }
 
 /// One recipient's values: his own, else the common ones, else the defaults, else empty ones.
@@ -93,6 +103,22 @@ impl Variables {
         } else {
             Err(problems)
         }
+    }
+
+    /// The values that a preview shows: those given, checked as a Notification's are, and examples for the others.
+    pub fn sample(&self, given: &Values) -> Result<RecipientValues, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let (given, _) = self.scope(Some(given), 0, "values", &mut problems);
+        let RecipientValues(mut values) = self.examples();
+        values.extend(given);
+        if problems.is_empty() { Ok(RecipientValues(values)) } else { Err(problems) }
+    }
+
+    /// A text that somebody typed, as a value of the variable's type. What does not fit stays text, and the check says
+    /// what would be right.
+    pub fn read(&self, name: &str, text: &str) -> Json {
+        let type_ = self.0.get(name).map(|declared| declared.type_).unwrap_or_default();
+        types::read(type_, text).unwrap_or_else(|| text.into())
     }
 
     /// The given values of known names and right types, and the weight of all, `before` included.
@@ -151,7 +177,7 @@ impl Variables {
         }
     }
 
-    fn unknown(&self, name: &str) -> String {
+    pub(super) fn unknown(&self, name: &str) -> String {
         if let Some(word) = self.yaml_boolean(name) {
             return format!(
                 "is unknown to the template; did you mean {word}? YAML reads {word} without quotes as {name}: write \"{word}\""
@@ -260,39 +286,6 @@ fn fit(type_: VariableType, json: &Json, field: String, problems: &mut Vec<Probl
             None
         }
     }
-}
-
-/// How many letters differ, where two names are so alike that one is likely meant for the other.
-pub(super) fn likeness(written: &str, known: &str) -> Option<usize> {
-    let plain = |name: &str| -> Vec<char> {
-        name.chars().filter(|c| *c != '_' && *c != '-').flat_map(char::to_lowercase).take(64).collect()
-    };
-    let (written, known) = (plain(written), plain(known));
-    let distance = distance(&written, &known);
-    // One letter in three, two at most: `id` is not meant for `os`.
-    (distance <= (known.len() / 3).min(2)).then_some(distance)
-}
-
-/// Letters to add, drop, change or swap with their neighbour; inputs are at most 64 characters.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let (mut before, mut row): (Vec<usize>, Vec<usize>) = (Vec::new(), (0..=b.len()).collect());
-    let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX / 2);
-    for (i, x) in a.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let changed = at(&row, j) + usize::from(x != y);
-            let mut best = changed.min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
-            if let (Some(i), Some(j)) = (i.checked_sub(1), j.checked_sub(1))
-                && a.get(i) == Some(y)
-                && b.get(j) == Some(x)
-            {
-                best = best.min(at(&before, j) + 1);
-            }
-            next.push(best);
-        }
-        before = std::mem::replace(&mut row, next);
-    }
-    at(&row, b.len())
 }
 
 #[cfg(test)]

@@ -10,13 +10,16 @@ mod first_mail;
 mod fuzz;
 mod generated;
 mod install;
+mod kubectl_mail;
 mod leadership;
 mod mail_servers;
+mod mime;
 mod notifications;
 mod objects;
 mod operator;
 mod outcomes;
 mod servers;
+mod standard;
 mod templates;
 
 use std::time::Duration;

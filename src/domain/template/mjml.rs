@@ -5,8 +5,8 @@ mod elements;
 
 use super::jinja::FILLER;
 use super::markup::{self, Tag, Token};
+use crate::domain::likeness::likeness;
 use crate::domain::locale::Locale;
-use crate::domain::values::likeness;
 use elements::{ELEMENTS, EVERYWHERE, Element, GROUPS, Holds};
 use mrml::prelude::parser::ParserOptions;
 use mrml::prelude::render::RenderOptions;
