@@ -82,9 +82,11 @@ fn link(state: &State<'_, '_>, value: &Value, text: Option<Value>) -> Result<Val
     Ok(Value::from_safe_string(format!("<a href=\"{href}\">{text}</a>")))
 }
 
-/// The value, which must be an https address.
+/// The value, which must be an https address or name an attachment.
 fn url(value: &Value) -> Result<Value, Error> {
-    if is_empty(value) {
+    let attachment = value.as_str().and_then(|text| text.strip_prefix("cid:"));
+    let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._@+-".contains(&b));
+    if is_empty(value) || attachment.is_some_and(is_name) {
         return Ok(value.clone());
     }
     checked_url("url", value).map(Value::from)

@@ -20,6 +20,7 @@ fn places_where_values_are_safe() {
         "<a href=\"{{ portal }}\">x</a><a href='{{ portal }}/{{ name }}'>x</a>",
         "<a href=\"https://corp.example/{{ name }}\">x</a><a href=\"mailto:{{ name }}\">x</a>",
         "{% for link in links %}<a href=\"{{ link.url | url }}\">x</a>{% endfor %}",
+        "{% set a = 'cid:logo.png' %}<img src=\"{{ a | url }}\">",
         "<p style=\"color: {{ tint | color }}\">x</p><style>p { color: {{ tint | color }} }</style>",
         "<p {% if name %}title=\"{{ name }}\"{% else %}class='b'{% endif %}>x</p>",
         "<p title=\"{% if name %}{{ name }}{% else %}b{% endif %}\">x</p>",
