@@ -6,7 +6,12 @@ mod cluster;
 mod commands;
 mod failure;
 mod flags;
+mod following;
+mod interrupt;
 mod output;
+mod problems;
+mod story;
+mod world;
 
 pub use commands::{Arguments, Command};
 pub use failure::{Exit, Failure};

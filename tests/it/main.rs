@@ -10,6 +10,7 @@ mod first_mail;
 mod fuzz;
 mod generated;
 mod install;
+mod kubectl_mail;
 mod leadership;
 mod mail_servers;
 mod mime;
@@ -18,6 +19,7 @@ mod objects;
 mod operator;
 mod outcomes;
 mod servers;
+mod standard;
 mod templates;
 
 use std::time::Duration;

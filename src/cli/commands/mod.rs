@@ -1,14 +1,36 @@
 //! The subcommands, a file each.
 
+mod completion;
+mod explain;
+mod resolve;
+mod retry;
+mod secret;
+mod send;
+mod status;
+mod test;
+mod edit;
+mod preview;
+mod restore;
+mod templates;
 mod version;
 
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
 use clap::{Parser, Subcommand};
 
+/// Shown below the help.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done, and the answer is good
+  1    done, and the answer is bad: not sent, not ready, mistakes found
+  2    the command line is wrong
+  3    the cluster cannot be reached, lacks what is needed, or does not permit it
+  4    no answer in the time given
+  130  ended by Ctrl-C";
+
 /// Mail of an organisation as Kubernetes objects: test servers, send, preview and check messages.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl mail", bin_name = "kubectl mail", version, about)]
+#[command(name = "kubectl mail", bin_name = "kubectl mail", version, about, after_help = EXIT_CODES, max_term_width = 110)]
 pub struct Arguments {
     /// Flags of every command.
     #[command(flatten)]
@@ -21,7 +43,34 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Print the versions of this program and of the operator.
+    /// Have the operator verify a mail server now, and show the stages as they pass or fail.
+    Test(test::Test),
+    /// Send a message: write a Notification and follow it to the end.
+    Send(Box<send::Send>),
+    /// Show servers and what waits behind them, or the story of a Notification.
+    Status(status::Status),
+    /// Try again, with another Notification, for the recipients that were not accepted.
+    Retry(retry::Retry),
+    /// Decide about a Notification that is in doubt: it was sent, or it is to be sent again.
+    Resolve(resolve::Resolve),
+    /// Create Secrets that say where they may be sent.
+    Secret(secret::SecretCommand),
+    /// Explain a reason of a condition, or a mail server's answer.
+    Explain(explain::Explain),
+    /// Print what a shell, or kubectl, needs to complete commands and names.
+    Completion(completion::Completion),
+    /// What kubectl asks for completion.
+    #[command(hide = true)]
+    Complete(completion::Complete),
+    /// Show a template or a Notification as its recipients see it, without sending anything.
+    Preview(preview::Preview),
+    /// List templates and standard messages, and what each takes.
+    Templates(templates::Templates),
+    /// Edit a standard message or a template in your editor; checked before it is applied.
+    Edit(edit::Edit),
+    /// Restore a standard message that was edited.
+    Restore(restore::Restore),
+    /// Print the versions of this program, of the operator and of the CustomResourceDefinitions.
     Version(version::Version),
 }
 
@@ -29,6 +78,30 @@ pub enum Command {
 pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { flags, command } = arguments;
     match command {
+        Command::Test(command) => command.run(&flags).await,
+        Command::Send(command) => command.run(&flags).await,
+        Command::Status(command) => command.run(&flags).await,
+        Command::Retry(command) => command.run(&flags).await,
+        Command::Resolve(command) => command.run(&flags).await,
+        Command::Secret(command) => command.run(&flags).await,
+        Command::Explain(command) => command.run(&flags),
+        Command::Completion(command) => command.run(),
+        Command::Complete(command) => command.run().await,
+        Command::Preview(command) => command.run(&flags).await,
+        Command::Templates(command) => command.run(&flags).await,
+        Command::Edit(command) => command.run(&flags).await,
+        Command::Restore(command) => command.run(&flags).await,
         Command::Version(command) => command.run(&flags).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
     }
 }
