@@ -107,8 +107,6 @@ async fn a_secret_is_sent_only_if_it_permits_that() {
     assert_eq!(condition(&refused, "Stalled")["status"], "True");
     assert!(!refused.to_string().contains("canary-pin"), "{refused:#}");
     space.kubectl(&command.split(' ').collect::<Vec<_>>()).await;
-    // It would be looked at again within a minute or so; this is at once.
-    space.kubectl(&["annotate", "notif", "refused", "note=x"]).await;
     space.until_phase("refused", "Sent").await;
     only(&smtp, "bob@corp.example");
 }
@@ -132,7 +130,6 @@ async fn a_file_that_comes_later_is_waited_for() {
     );
     assert_eq!(condition(&early, "Reconciling")["status"], "True");
     space.put(&[files()]).await;
-    space.kubectl(&["annotate", "notif", "early", "note=x"]).await;
     space.until_phase("early", "Sent").await;
     only(&smtp, "ada@corp.example");
 }
