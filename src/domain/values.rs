@@ -256,7 +256,7 @@ fn fit(type_: VariableType, json: &Json, field: String, problems: &mut Vec<Probl
 }
 
 /// How many letters differ, where two names are so alike that one is likely meant for the other.
-pub(super) fn likeness(written: &str, known: &str) -> Option<usize> {
+pub(crate) fn likeness(written: &str, known: &str) -> Option<usize> {
     let plain = |name: &str| -> Vec<char> {
         name.chars().filter(|c| *c != '_' && *c != '-').flat_map(char::to_lowercase).take(64).collect()
     };
