@@ -20,8 +20,16 @@ pub fn headers(data: &[u8]) {
         return;
     };
     let date = "2026-11-24T08:15:30Z".parse().expect("a date");
-    let parts =
-        Parts { from: &from, reply_to: reply_to.as_ref(), to: &to, content: &content, date, uid: part(5) };
+    let parts = Parts {
+        from: &from,
+        reply_to: reply_to.as_ref(),
+        to: std::slice::from_ref(&to),
+        cc: &[],
+        copy_of: Some(to.address()),
+        content: &content,
+        date,
+        uid: part(5),
+    };
     let message = build(&parts);
     assert_eq!(message, build(&parts), "the same parts give the same bytes");
     check_bytes(&message.bytes);

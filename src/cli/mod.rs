@@ -6,6 +6,7 @@ mod cluster;
 mod commands;
 mod failure;
 mod flags;
+pub mod lint;
 mod output;
 
 pub use commands::{Arguments, Command};

@@ -13,7 +13,7 @@ use crate::domain::locale::Locale;
 use crate::domain::message::Message;
 use crate::domain::outbox::Item;
 use crate::domain::outcome::Outcome;
-use crate::domain::preparation::Prepared;
+use crate::domain::preparation::{Composed, Prepared};
 use crate::smtp::{Answer, DataOutcome, Envelope, Session};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -144,11 +144,11 @@ impl Delivery {
                     continue;
                 }
             };
-            run.locales.extend(composed.locale);
+            run.locales.extend(composed.locale.clone());
             // The day's number is used up: the worker looks at that before it takes the next Notification.
             let Ok(reservation) = means.limiter.reserve(Timestamp::now()) else { return Flow::Yield };
             let rest = prepared.recipients.get(index..).unwrap_or_default();
-            let offered = match self.offer(run, rest, &composed.message, means).await {
+            let offered = match self.offer(run, rest, &composed, means).await {
                 Ok(offered) => offered,
                 Err(denied) => return self.give_up(run, denied, means).await,
             };
@@ -200,13 +200,14 @@ impl Delivery {
         &self,
         run: &mut Run<'_>,
         rest: &[&Recipient],
-        message: &Message,
+        composed: &Composed,
         means: &mut Means<'_>,
     ) -> Result<Offer, Denied> {
+        let message = &composed.message;
         let fresh = means.session.is_fresh();
         let envelope = Envelope {
             from: message.envelope_from.as_str(),
-            recipients: vec![message.envelope_to.as_str()],
+            recipients: vec![composed.envelope_to.as_str()],
             size: message.bytes.len() as u64,
             eight_bit: message.eight_bit,
             smtputf8: message.smtputf8,

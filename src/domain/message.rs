@@ -5,10 +5,10 @@
 
 use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::content::Rendered;
+use lettre::message::header::{Cc, ReplyTo, To};
 use lettre::message::header::{
     ContentType, From, Header, HeaderName, HeaderValue, Headers, MIME_VERSION_1_0,
 };
-use lettre::message::header::{ReplyTo, To};
 use lettre::message::{MultiPart, SinglePart};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -21,8 +21,12 @@ pub struct Parts<'a> {
     pub from: &'a Mailbox,
     /// Where answers go, if not to `from`.
     pub reply_to: Option<&'a EmailAddress>,
-    /// Its only recipient.
-    pub to: &'a Mailbox,
+    /// Whom To names. Who else gets it is the envelope's business: `bcc` stands nowhere in the bytes.
+    pub to: &'a [Mailbox],
+    /// Whom Cc names.
+    pub cc: &'a [Mailbox],
+    /// Whose own copy it is; `None` for one message to all.
+    pub copy_of: Option<&'a EmailAddress>,
     /// What it says.
     pub content: &'a Rendered,
     /// Its Date: `sendAt` or the Notification's creation, never the time of an attempt.
@@ -36,8 +40,6 @@ pub struct Parts<'a> {
 pub struct Message {
     /// For MAIL FROM.
     pub envelope_from: EmailAddress,
-    /// For RCPT TO.
-    pub envelope_to: EmailAddress,
     /// The Message-ID with its angle brackets.
     pub message_id: String,
     /// Header and body: CRLF line ends only, the last line complete, no line over 998 octets.
@@ -50,13 +52,18 @@ pub struct Message {
 
 /// Puts the message together. The same parts give the same bytes.
 pub fn build(parts: &Parts<'_>) -> Message {
-    let Parts { from, reply_to, to, content, date, uid } = *parts;
-    let message_id = message_id(uid, to.address(), from.address().domain());
+    let Parts { from, reply_to, to, cc, copy_of, content, date, uid } = *parts;
+    let message_id = message_id(uid, copy_of, from.address().domain());
     let mut headers = vec![
         pre_encoded("Date", date.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()),
         From::from(lettre::message::Mailboxes::from(from.lettre())).display(),
-        To::from(lettre::message::Mailboxes::from(to.lettre())).display(),
     ];
+    if !to.is_empty() {
+        headers.push(To::from(mailboxes(to)).display());
+    }
+    if !cc.is_empty() {
+        headers.push(Cc::from(mailboxes(cc)).display());
+    }
     if let Some(address) = reply_to {
         let mailbox = lettre::message::Mailbox::new(None, address.lettre());
         headers.push(ReplyTo::from(lettre::message::Mailboxes::from(mailbox)).display());
@@ -73,22 +80,28 @@ pub fn build(parts: &Parts<'_>) -> Message {
         (None, Some(html)) => single(headers, ContentType::TEXT_HTML, html),
         (Some(text), Some(html)) => alternative(headers, uid, text, html),
     };
-    let addresses = [Some(from.address()), Some(to.address()), reply_to];
+    let named = to.iter().chain(cc).chain([from]).map(Mailbox::address);
     Message {
         envelope_from: from.address().clone(),
-        envelope_to: to.address().clone(),
         message_id,
         eight_bit: !bytes.is_ascii(),
-        smtputf8: addresses.into_iter().flatten().any(EmailAddress::needs_smtputf8),
+        smtputf8: named.chain(reply_to).any(EmailAddress::needs_smtputf8),
         bytes,
     }
 }
 
+fn mailboxes(of: &[Mailbox]) -> lettre::message::Mailboxes {
+    of.iter().map(Mailbox::lettre).collect()
+}
+
 /// `<uid.short-hash-of-address@sender-domain>`: the same for each attempt, so that a mail server can
-/// drop a second copy, and different for each recipient, telling nobody who the others are.
-pub fn message_id(uid: &str, to: &EmailAddress, sender_domain: &str) -> String {
+/// drop a second copy, and different for each recipient who has a copy of his own, telling nobody who the
+/// others are.
+pub fn message_id(uid: &str, copy_of: Option<&EmailAddress>, sender_domain: &str) -> String {
+    // No address is this word, since each has an `@`.
+    let whose = copy_of.map_or_else(|| "shared".to_owned(), |address| address.as_str().to_ascii_lowercase());
     // 48 bits: among 1000 recipients two share a hash once in 500 million Notifications.
-    let hash = hex(to.as_str().to_ascii_lowercase().as_bytes(), 6);
+    let hash = hex(whose.as_bytes(), 6);
     format!("<{}.{hash}@{sender_domain}>", token(uid))
 }
 

@@ -12,6 +12,7 @@ pub mod exchange_online;
 pub mod failure;
 pub mod journal;
 pub mod ledger;
+pub mod likeness;
 pub mod lease;
 pub mod locale;
 pub mod material;

@@ -10,6 +10,7 @@ use crate::domain::address::{EmailAddress, Mailbox, sender_permitted};
 use crate::domain::catalog::Catalog;
 use crate::domain::content::{self, Rendered};
 use crate::domain::ledger;
+use crate::domain::likeness::likeness;
 use crate::domain::locale::Locale;
 use crate::domain::material::Material;
 use crate::domain::message::{self, Message};
@@ -18,7 +19,7 @@ use crate::domain::problem;
 use crate::domain::server::Server;
 use crate::domain::status::notification::Used;
 use crate::domain::template::{About, Template};
-use crate::domain::values::{self, CheckedValues};
+use crate::domain::values::CheckedValues;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -156,7 +157,7 @@ fn find_server(
 /// nobody's business here.
 fn alike<'a>(wanted: &ObjectKey, namespace: &str, known: impl Iterator<Item = &'a ObjectKey>) -> String {
     let own = known.filter(|key| *key.namespace == *namespace && wanted.namespace == key.namespace);
-    let best = own.filter_map(|key| Some((values::likeness(&wanted.name, &key.name)?, &key.name))).min();
+    let best = own.filter_map(|key| Some((likeness(&wanted.name, &key.name)?, &key.name))).min();
     best.map(|(_, name)| format!(" (did you mean {name}? Then create another Notification)"))
         .unwrap_or_default()
 }
@@ -237,8 +238,10 @@ fn locale(field: &str, tag: Option<&str>) -> Result<Option<Locale>, Obstacle> {
 /// A message for one recipient.
 #[derive(Debug)]
 pub struct Composed {
-    /// The bytes, the envelope and the Message-ID.
+    /// The bytes, who they are from and the Message-ID.
     pub message: Message,
+    /// For RCPT TO.
+    pub envelope_to: EmailAddress,
     /// Language of the texts, for a template.
     pub locale: Option<Locale>,
 }
@@ -267,12 +270,14 @@ impl Prepared<'_> {
         let message = message::build(&message::Parts {
             from: &self.from,
             reply_to: self.reply_to.as_ref(),
-            to: &to,
+            to: std::slice::from_ref(&to),
+            cc: &[],
+            copy_of: Some(to.address()),
             content: &content,
             date: self.date,
             uid: &self.uid.0,
         });
-        Ok(Composed { message, locale })
+        Ok(Composed { message, envelope_to: to.address().clone(), locale })
     }
 
     fn content(&self, recipient: &Recipient, to: &Mailbox) -> Result<(Rendered, Option<Locale>), Obstacle> {

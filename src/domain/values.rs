@@ -6,6 +6,7 @@ mod types;
 
 use crate::api::message_template::{Variable, VariableType};
 use crate::api::shared::Values;
+use crate::domain::likeness::likeness;
 use crate::domain::problem::Problem;
 use minijinja::Value;
 use serde_json::Value as Json;
@@ -253,39 +254,6 @@ fn fit(type_: VariableType, json: &Json, field: String, problems: &mut Vec<Probl
             None
         }
     }
-}
-
-/// How many letters differ, where two names are so alike that one is likely meant for the other.
-pub(crate) fn likeness(written: &str, known: &str) -> Option<usize> {
-    let plain = |name: &str| -> Vec<char> {
-        name.chars().filter(|c| *c != '_' && *c != '-').flat_map(char::to_lowercase).take(64).collect()
-    };
-    let (written, known) = (plain(written), plain(known));
-    let distance = distance(&written, &known);
-    // One letter in three, two at most: `id` is not meant for `os`.
-    (distance <= (known.len() / 3).min(2)).then_some(distance)
-}
-
-/// Letters to add, drop, change or swap with their neighbour; inputs are at most 64 characters.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let (mut before, mut row): (Vec<usize>, Vec<usize>) = (Vec::new(), (0..=b.len()).collect());
-    let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX / 2);
-    for (i, x) in a.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let changed = at(&row, j) + usize::from(x != y);
-            let mut best = changed.min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
-            if let (Some(i), Some(j)) = (i.checked_sub(1), j.checked_sub(1))
-                && a.get(i) == Some(y)
-                && b.get(j) == Some(x)
-            {
-                best = best.min(at(&before, j) + 1);
-            }
-            next.push(best);
-        }
-        before = std::mem::replace(&mut row, next);
-    }
-    at(&row, b.len())
 }
 
 #[cfg(test)]

@@ -1,21 +1,24 @@
 //! `kubectl mail lint`: what is to be read, and how the findings are shown.
 
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::flags::Flags;
-use crate::cli::lint::{self, Format, Options, Severity};
+use crate::cli::flags::{Flags, Format};
+use crate::cli::lint::{self, Options, Severity};
 use clap::Args;
 use jiff::Timestamp;
 use std::path::PathBuf;
 
+/// What `-o` takes.
+pub const FORMATS: &[Format] = &[Format::Json, Format::Sarif, Format::Github];
+
 /// Options of `lint`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "-o json, sarif or github; without it the output is for people.\nExit code 0: no errors, 1: errors, 2: wrong arguments or unreadable files."
+)]
 pub struct Lint {
     /// Files, folders (everything below that ends in .yaml, .yml or .json), or - for standard input.
     #[arg(required = true, value_name = "FILE|DIR|-")]
     paths: Vec<PathBuf>,
-    /// How the findings are written. Default: for people.
-    #[arg(long, short = 'o', value_enum, value_name = "FORMAT")]
-    output: Option<Format>,
     /// References to objects that are not among the files are errors.
     #[arg(long)]
     strict_references: bool,
@@ -39,7 +42,7 @@ impl Lint {
             now: Timestamp::now(),
         };
         let report = lint::lint(lint::read(&self.paths)?, &options)?;
-        anstream::print!("{}", report.write(self.output));
+        anstream::print!("{}", report.write(flags.output));
         Ok(report.exit())
     }
 }

@@ -1,9 +1,10 @@
 //! The subcommands, a file each.
 
+mod lint;
 mod version;
 
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::flags::Flags;
+use crate::cli::flags::{Flags, Format};
 use clap::{Parser, Subcommand};
 
 /// Mail of an organisation as Kubernetes objects: test servers, send, preview and check messages.
@@ -21,6 +22,8 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Check manifests without a cluster: what the API server and the operator would say of them.
+    Lint(lint::Lint),
     /// Print the versions of this program and of the operator.
     Version(version::Version),
 }
@@ -28,7 +31,26 @@ pub enum Command {
 /// Does it.
 pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { flags, command } = arguments;
+    command.has(flags.output)?;
     match command {
+        Command::Lint(command) => command.run(&flags),
         Command::Version(command) => command.run(&flags).await,
+    }
+}
+
+impl Command {
+    /// What `-o` takes.
+    const fn formats(&self) -> &'static [Format] {
+        match self {
+            Self::Lint(_) => lint::FORMATS,
+            Self::Version(_) => &[Format::Json, Format::Yaml, Format::Name],
+        }
+    }
+
+    fn has(&self, format: Option<Format>) -> Result<(), Failure> {
+        let Some(format) = format.filter(|format| !self.formats().contains(format)) else { return Ok(()) };
+        let known: Vec<_> = self.formats().iter().map(|format| format.as_str()).collect();
+        let message = format!("this command does not write -o {}", format.as_str());
+        Err(Failure::new(Exit::Usage, message).next(format!("it writes {}", known.join(", "))))
     }
 }

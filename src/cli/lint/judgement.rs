@@ -1,9 +1,9 @@
 //! What all checks of the operator's own rules share: the files, the objects, what is asked for, and how their
 //! answers become findings.
 
+use crate::cli::lint::File;
 use crate::cli::lint::diagnostic::{Code, Diagnostic};
 use crate::cli::lint::place;
-use crate::cli::lint::File;
 use crate::cli::lint::set::{Kind, Manifest, Object, Set};
 use crate::cli::lint::yaml::{Content, Node};
 use crate::domain::credentials::Stored;
@@ -45,7 +45,13 @@ impl Bench<'_> {
     }
 
     /// What is to be said of a reference to something that is not among the files: nothing, unless asked to.
-    pub fn missing(&self, manifest: &Manifest, field: &str, kind: &str, key: &ObjectKey) -> Option<Diagnostic> {
+    pub fn missing(
+        &self,
+        manifest: &Manifest,
+        field: &str,
+        kind: &str,
+        key: &ObjectKey,
+    ) -> Option<Diagnostic> {
         self.strict_references.then(|| {
             let message = format!("{kind} {key} is not among these files");
             self.at_field(manifest, Code::MissingReference, field, &message)
@@ -86,8 +92,9 @@ pub fn is_sealed(object: &Object) -> bool {
 /// A Secret or ConfigMap as the operator would read it.
 pub fn stored(object: &Object) -> Stored {
     let annotations = object.annotations();
-    let annotations =
-        annotations.filter_map(|(name, entry)| Some((name.to_owned(), entry.value.text()?.to_owned()))).collect();
+    let annotations = annotations
+        .filter_map(|(name, entry)| Some((name.to_owned(), entry.value.text()?.to_owned())))
+        .collect();
     let text = |node: &Node| match &node.content {
         Content::Text(text) => text.clone(),
         // The API server refuses these; that is said elsewhere, if at all.
@@ -103,9 +110,9 @@ pub fn stored(object: &Object) -> Stored {
     });
     let written = members(plain).map(|entry| (entry.key.clone(), text(&entry.value).into_bytes()));
     let sealed = is_sealed(object);
-    let data = decoded.chain(written).map(|(key, bytes)| {
-        (key, Zeroizing::new(if sealed { STAND_IN.as_bytes().to_vec() } else { bytes }))
-    });
+    let data = decoded
+        .chain(written)
+        .map(|(key, bytes)| (key, Zeroizing::new(if sealed { STAND_IN.as_bytes().to_vec() } else { bytes })));
     Stored { uid: object.key.to_string(), resource_version: String::new(), annotations, data: data.collect() }
 }
 

@@ -5,8 +5,8 @@ use crate::api::names;
 use crate::cli::lint::diagnostic::{Code, Diagnostic};
 use crate::cli::lint::set::{Kind, Manifest, Object};
 use crate::cli::lint::yaml::{Content, Entry, Node};
+use crate::domain::likeness::nearest;
 use crate::domain::problem::printable;
-use crate::domain::values::likeness;
 
 /// On a Secret: `"true"` lets Notifications take values and attachments from it.
 const ALLOW_VALUES: &str = "mail-operator.dev/allow-values";
@@ -36,7 +36,9 @@ pub fn check(manifest: &Manifest) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     let Some(metadata) = object.root.get("metadata") else {
         let message = "metadata is missing: an object needs a name";
-        return vec![Diagnostic::error(Code::Metadata, object.file, object.span(), message).field("metadata")];
+        return vec![
+            Diagnostic::error(Code::Metadata, object.file, object.span(), message).field("metadata"),
+        ];
     };
     let wrong = |node: &Node, field: &str, message: String| {
         Diagnostic::error(Code::Metadata, object.file, first_line(node), message).field(field)
@@ -50,7 +52,9 @@ pub fn check(manifest: &Manifest) -> Vec<Diagnostic> {
     match (metadata.get("name"), metadata.entry("generateName")) {
         (None, None) => {
             let message = "name is missing in metadata";
-            problems.push(Diagnostic::error(Code::Metadata, object.file, object.span(), message).field("metadata.name"));
+            problems.push(
+                Diagnostic::error(Code::Metadata, object.file, object.span(), message).field("metadata.name"),
+            );
         }
         (None, Some(generate)) => problems.push(
             Diagnostic::warning(
@@ -61,16 +65,16 @@ pub fn check(manifest: &Manifest) -> Vec<Diagnostic> {
             )
             .field("metadata.generateName"),
         ),
-        (Some(name), _) => problems.extend(
-            object_name(name, 253, true).map(|message| wrong(name, "metadata.name", message)),
-        ),
+        (Some(name), _) => {
+            problems.extend(object_name(name, 253, true).map(|message| wrong(name, "metadata.name", message)))
+        }
     }
     if let Some(namespace) = metadata.get("namespace") {
         problems.extend(
             object_name(namespace, 63, false).map(|message| wrong(namespace, "metadata.namespace", message)),
         );
     }
-    let known: &[&str] = match manifest.kind {
+    let known: &[&'static str] = match manifest.kind {
         Kind::Server => &[names::VERIFY_REQUESTED_AT],
         Kind::Template => &[],
         Kind::Notification => &[names::RESOLVE],
@@ -92,11 +96,13 @@ fn field(object: &Object, entry: &Entry) -> Vec<Diagnostic> {
     let path = format!("metadata.{}", entry.key);
     if !FIELDS.contains(&entry.key.as_str()) {
         let message = format!("{} is not a field of metadata", printable(&entry.key, 60));
-        let problem = Diagnostic::error(Code::UnknownField, object.file, entry.span.clone(), message).field(&path);
-        let best = FIELDS.iter().filter_map(|known| Some((likeness(&entry.key, known)?, *known))).min();
-        let help = match best {
-            Some((_, best)) => Some(format!("did you mean {best}?")),
-            None if entry.key.contains('/') => Some("did you mean to write it below annotations or labels?".into()),
+        let problem =
+            Diagnostic::error(Code::UnknownField, object.file, entry.span.clone(), message).field(&path);
+        let help = match nearest(&entry.key, FIELDS) {
+            Some(best) => Some(format!("did you mean {best}?")),
+            None if entry.key.contains('/') => {
+                Some("did you mean to write it below annotations or labels?".into())
+            }
             None => None,
         };
         return vec![Diagnostic { help, ..problem }];
@@ -121,7 +127,8 @@ fn must_be_text(object: &Object, entry: &Entry, path: &str) -> Option<Diagnostic
     let what = path.trim_start_matches("metadata.");
     let message = format!("the values of {what} must be text, not {found}");
     let span = if entry.value.raw.is_some() { entry.value.span.clone() } else { entry.span.clone() };
-    let problem = Diagnostic::error(Code::Metadata, object.file, span, message).field(format!("{path}.{}", entry.key));
+    let problem =
+        Diagnostic::error(Code::Metadata, object.file, span, message).field(format!("{path}.{}", entry.key));
     Some(match &entry.value.raw {
         Some(raw) => problem.help(format!("put it in quotes: \"{raw}\"")),
         None => problem,
@@ -129,7 +136,11 @@ fn must_be_text(object: &Object, entry: &Entry, path: &str) -> Option<Diagnostic
 }
 
 fn object_name(node: &Node, longest: usize, dots: bool) -> Option<String> {
-    let (letters, longest) = if dots { ("lower-case letters, digits, - and .", longest) } else { ("lower-case letters, digits and -", longest) };
+    let (letters, longest) = if dots {
+        ("lower-case letters, digits, - and .", longest)
+    } else {
+        ("lower-case letters, digits and -", longest)
+    };
     let Some(name) = node.text() else {
         let raw = node.raw.as_deref().unwrap_or_default();
         return Some(match node.content {
@@ -146,11 +157,14 @@ fn object_name(node: &Node, longest: usize, dots: bool) -> Option<String> {
     };
     let fits = if dots { name.split('.').all(part_fits) } else { part_fits(name) };
     (!fits).then(|| {
-        format!("must consist of {letters}, and begin and end with a letter or digit, not {}", printable(name, 60))
+        format!(
+            "must consist of {letters}, and begin and end with a letter or digit, not {}",
+            printable(name, 60)
+        )
     })
 }
 
-fn annotations(object: &Object, known: &[&str]) -> Vec<Diagnostic> {
+fn annotations(object: &Object, known: &[&'static str]) -> Vec<Diagnostic> {
     let ours = object.annotations().filter(|(name, _)| name.split('/').next() == Some(names::GROUP));
     let mut problems = Vec::new();
     for (name, entry) in ours {
@@ -162,12 +176,13 @@ fn annotations(object: &Object, known: &[&str]) -> Vec<Diagnostic> {
             }
             continue;
         }
-        let word = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
-        let best = known.iter().filter_map(|known| Some((likeness(&word(name), &word(known))?, *known))).min();
+        let word = |name: &'static str| name.rsplit('/').next().unwrap_or_default();
+        let best =
+            nearest(name.rsplit('/').next().unwrap_or_default(), known.iter().map(|known| word(known)));
         let message = format!("the operator does not read an annotation {} here", printable(name, 80));
         let problem = Diagnostic::warning(Code::UnknownAnnotation, object.file, entry.span.clone(), message);
         problems.push(match best {
-            Some((_, best)) => problem.help(format!("did you mean {best}?")),
+            Some(best) => problem.help(format!("did you mean {}/{best}?", names::GROUP)),
             None => problem,
         });
     }

@@ -18,8 +18,8 @@ mod words;
 mod yaml;
 
 pub use diagnostic::{Code, Diagnostic, ObjectName, Severity};
-pub use report::{Format, Report};
-pub use source::read;
+pub use report::Report;
+pub use source::{Source, Sources, read};
 
 use crate::cli::failure::{Exit, Failure};
 use crate::domain::catalog::Catalog;
@@ -159,4 +159,3 @@ fn keep(manifest: &Manifest, own: Vec<Diagnostic>, found: &mut Vec<Diagnostic>) 
         }
     }
 }
-

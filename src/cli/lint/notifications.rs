@@ -1,9 +1,9 @@
 //! Notifications, prepared and composed as the operator does it, with the servers, templates, ConfigMaps and Secrets
 //! among the files. For what is not among them something stands in that permits everything, so that the rest is judged.
 
+use crate::api::Reason;
 use crate::api::mail_server_config::MailServerConfig;
 use crate::api::notification::{Content as Literal, Notification};
-use crate::api::Reason;
 use crate::api::shared::Values;
 use crate::cli::lint::diagnostic::{Code, Diagnostic};
 use crate::cli::lint::judgement::{self, Bench};
@@ -34,7 +34,9 @@ pub fn check(
     json: &Json,
     found: &mut Vec<Diagnostic>,
 ) {
-    let Some(mut notification) = judgement::as_stored::<Notification>(manifest, json, bench.now) else { return };
+    let Some(mut notification) = judgement::as_stored::<Notification>(manifest, json, bench.now) else {
+        return;
+    };
     expired(bench, manifest, &notification, found);
     let server = preparation::server_key(&notification, None, catalog);
     let usable = matches!(catalog.servers.get(&server), Some(Ok(_)));
@@ -57,7 +59,8 @@ pub fn check(
 fn expired(bench: &Bench<'_>, manifest: &Manifest, notification: &Notification, found: &mut Vec<Diagnostic>) {
     let window = ledger::window(notification, bench.now);
     if window.until <= bench.now {
-        let message = format!("sendAt and expireAfter end at {}, which is over: it would never be sent", window.until);
+        let message =
+            format!("sendAt and expireAfter end at {}, which is over: it would never be sent", window.until);
         let problem = bench.at_field(manifest, Code::AlreadyExpired, "delivery.sendAt", &message);
         found.push(Diagnostic { severity: crate::cli::lint::Severity::Warning, ..problem });
     }
@@ -109,7 +112,8 @@ fn material(
             }
         }
     }
-    let variables = preparation::template_key(notification).and_then(|key| catalog.templates.get(&key).cloned());
+    let variables =
+        preparation::template_key(notification).and_then(|key| catalog.templates.get(&key).cloned());
     let message = &mut notification.spec.message;
     let here = |secret: Option<&str>, map: Option<&str>| {
         secret.is_none_or(|name| material.secrets.contains_key(name))
@@ -209,9 +213,11 @@ fn values(
         }
         found.push(problem);
     }
-    let examples = known.spec.variables.iter().filter_map(|variable| {
-        Some((variable.name.clone(), example(known, &variable.name)?))
-    });
+    let examples = known
+        .spec
+        .variables
+        .iter()
+        .filter_map(|variable| Some((variable.name.clone(), example(known, &variable.name)?)));
     notification.spec.message.values = Some(examples.collect());
     notification.spec.message.values_from.clear();
     notification.spec.to.iter_mut().for_each(|recipient| recipient.values = None);
@@ -272,7 +278,9 @@ fn shown(bench: &Bench<'_>, manifest: &Manifest, obstacle: &Obstacle) -> Diagnos
     }
     let field = match obstacle.reason {
         Reason::ServerNotPermitted | Reason::ServerNotFound => "serverRef",
-        Reason::TemplateNotPermitted | Reason::TemplateNotFound | Reason::TemplateInvalid => "message.templateRef",
+        Reason::TemplateNotPermitted | Reason::TemplateNotFound | Reason::TemplateInvalid => {
+            "message.templateRef"
+        }
         _ => "message",
     };
     bench.at_field(manifest, code, field, &obstacle.message)

@@ -140,7 +140,10 @@ fn printed(source: &str, style: ScalarStyle) -> impl Iterator<Item = usize> {
                     for _ in 0..digits {
                         characters.next();
                     }
-                    if matches!(escape, 'n' | 't' | 'r' | ' ' | '\n' | '\t' | 'N' | '_' | 'L' | 'P' | 'v' | 'f') {
+                    if matches!(
+                        escape,
+                        'n' | 't' | 'r' | ' ' | '\n' | '\t' | 'N' | '_' | 'L' | 'P' | 'v' | 'f'
+                    ) {
                         continue;
                     }
                 }

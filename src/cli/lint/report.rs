@@ -7,21 +7,10 @@ mod people;
 mod sarif;
 
 use crate::cli::failure::Exit;
+use crate::cli::flags::Format;
 use crate::cli::lint::diagnostic::{Diagnostic, Severity};
 use crate::cli::lint::{File, Options};
-use clap::ValueEnum;
 use std::fmt;
-
-/// How the findings are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// One JSON document.
-    Json,
-    /// SARIF 2.1.0, for code scanning.
-    Sarif,
-    /// Annotations in a GitHub workflow.
-    Github,
-}
 
 /// Everything that was found.
 #[derive(Debug)]
@@ -42,7 +31,12 @@ struct Lines {
 
 impl Report {
     /// Sorts findings by file and place.
-    pub(super) fn new(files: Vec<File>, objects: usize, mut findings: Vec<Diagnostic>, options: &Options) -> Self {
+    pub(super) fn new(
+        files: Vec<File>,
+        objects: usize,
+        mut findings: Vec<Diagnostic>,
+        options: &Options,
+    ) -> Self {
         if options.warnings_are_errors {
             for finding in findings.iter_mut().filter(|finding| finding.severity == Severity::Warning) {
                 finding.severity = Severity::Error;
@@ -62,7 +56,7 @@ impl Report {
     /// The text, with colours for a terminal where it is for people.
     pub fn write(&self, format: Option<Format>) -> String {
         match format {
-            None => people::write(self),
+            None | Some(Format::Yaml | Format::Name) => people::write(self),
             Some(Format::Json) => json::write(self),
             Some(Format::Sarif) => sarif::write(self),
             Some(Format::Github) => github::write(self),

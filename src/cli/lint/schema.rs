@@ -83,7 +83,9 @@ fn plain(schema: &Json) -> Json {
             word => drop(plain.insert(word.to_owned(), value.clone())),
         }
     }
-    if members.get("nullable") == Some(&Json::Bool(true)) && let Some(kind) = members.get("type") {
+    if members.get("nullable") == Some(&Json::Bool(true))
+        && let Some(kind) = members.get("type")
+    {
         plain.insert("type".into(), serde_json::json!([kind, "null"]));
     }
     if members.get("x-kubernetes-int-or-string") == Some(&Json::Bool(true)) {
@@ -188,7 +190,8 @@ impl Judge<'_> {
                 let span = values.last().map_or(item.span.clone(), |value| value.span.clone());
                 let name = path.rsplit('.').next().unwrap_or(path);
                 let message = format!("{} is there twice in {name}", words.join(", "));
-                let problem = Diagnostic::error(Code::DuplicateEntry, self.manifest.object.file, span, message);
+                let problem =
+                    Diagnostic::error(Code::DuplicateEntry, self.manifest.object.file, span, message);
                 self.problems.push(problem.help("remove one of the two").field(format!("{path}[{at}]")));
             }
             seen.push(known_by);
@@ -236,7 +239,9 @@ impl Judge<'_> {
     }
 
     fn rules(&mut self, json: &Json) {
-        let Err(refusals) = cel::Validator::new().validate_compiled(&self.schema.rules, json, None) else { return };
+        let Err(refusals) = cel::Validator::new().validate_compiled(&self.schema.rules, json, None) else {
+            return;
+        };
         for refusal in refusals {
             let place = place::find(&self.manifest.object.root, &place::steps(&refusal.field_path));
             let span = place.span(self.text);

@@ -2,8 +2,8 @@
 
 use crate::cli::lint::scalar;
 use crate::cli::lint::yaml::{Content, Entry, Node};
+use crate::domain::likeness::nearest;
 use crate::domain::problem::printable;
-use crate::domain::values::likeness;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value as Json;
 
@@ -44,10 +44,15 @@ pub fn unknown(root: &Json, schema: &Json, entry: &Entry, path: &str) -> Sentenc
         (None, "") => format!("{key} is not a field of the object"),
         (None, parent) => format!("{key} is not a field of {parent}"),
     };
-    let fields: Vec<&str> =
-        schema.get("properties").and_then(Json::as_object).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let fields: Vec<&str> = schema
+        .get("properties")
+        .and_then(Json::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
     let written = raw.unwrap_or(&entry.key);
-    if let Some((_, best)) = fields.iter().filter_map(|known| Some((likeness(written, known)?, *known))).min() {
+    if let Some(best) = nearest(written, fields.iter().copied()) {
         return Sentence::new(message).help(format!("did you mean {best}?"));
     }
     let mut elsewhere = Vec::new();
@@ -100,17 +105,14 @@ pub fn refusal(
         K::Type { kind } => wrong_type(kind, value, node),
         K::Enum { options } => one_of(options, value),
         K::Pattern { pattern } => Sentence::new(format!("{}, not {}", pattern_words(pattern), shown(value))),
-        K::Format { .. } => Sentence::new(format!(
-            "must be a time such as 2026-11-24T08:00:00Z, not {}",
-            shown(value)
-        )),
+        K::Format { .. } => {
+            Sentence::new(format!("must be a time such as 2026-11-24T08:00:00Z, not {}", shown(value)))
+        }
         K::MinLength { limit: 1 } => Sentence::new("must not be empty"),
         K::MinLength { limit } => {
             Sentence::new(format!("must have at least {limit} characters, not {length}"))
         }
-        K::MaxLength { limit } => {
-            Sentence::new(format!("may have at most {limit} characters, not {length}"))
-        }
+        K::MaxLength { limit } => Sentence::new(format!("may have at most {limit} characters, not {length}")),
         K::MinItems { limit: 1 } => Sentence::new("must have at least one entry"),
         K::MinItems { limit } => Sentence::new(format!("must have at least {limit} entries, not {items}")),
         K::MaxItems { limit } => Sentence::new(format!("may have at most {limit} entries, not {items}")),
@@ -199,8 +201,8 @@ fn one_of(options: &Json, value: &Json) -> Sentence {
     let words: Vec<&str> = options.iter().map(String::as_str).collect();
     let written = shown(value);
     let sentence = Sentence::new(format!("must be {}, not {written}", listed(&words, "or")));
-    match words.iter().filter_map(|known| Some((likeness(&written, known)?, *known))).min() {
-        Some((_, best)) => sentence.help(format!("did you mean {best}?")),
+    match nearest(&written, words.iter().copied()) {
+        Some(best) => sentence.help(format!("did you mean {best}?")),
         None => sentence,
     }
 }
@@ -211,17 +213,23 @@ fn pattern_words(pattern: &str) -> String {
         r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" => {
             "must be the name of a Kubernetes object: lower-case letters, digits, - and ."
         }
-        r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" => "must be the name of a namespace: lower-case letters, digits and -",
+        r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" => {
+            "must be the name of a namespace: lower-case letters, digits and -"
+        }
         r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$" => "must be a language tag such as en or de-CH",
         r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$" => "must be a duration such as 90s, 10m or 1h30m",
         r"^(forever|([0-9]+(\.[0-9]+)?(ms|s|m|h))+)$" => "must be a duration such as 24h, or forever",
-        r"^[A-Za-z_][A-Za-z0-9_]*$" => "must be a name of letters, digits and _ that does not begin with a digit",
+        r"^[A-Za-z_][A-Za-z0-9_]*$" => {
+            "must be a name of letters, digits and _ that does not begin with a digit"
+        }
         r"^[^\s@<>]+@[^\s@<>]+$" => "must be one e-mail address such as it@corp.example",
         r"^[^\x00-\x1f\x7f]+$" => "must be one line without control characters",
         r"^[^\x00-\x20\x7f]+$" => "must not hold spaces or control characters",
         r"^[\x20-\x7e]+$" => "must consist of ASCII characters",
         r"^[\x21-\x7e]+$" => "must consist of ASCII characters without spaces",
-        r"^[\x21\x23-\x5b\x5d-\x7e]+$" => "must consist of ASCII characters without spaces, quotes and backslashes",
+        r"^[\x21\x23-\x5b\x5d-\x7e]+$" => {
+            "must consist of ASCII characters without spaces, quotes and backslashes"
+        }
         r"^[^\x00-\x1f\x7f/\\]+$" => "must be the name of a file, without / and \\",
         r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$" => {
             "must be a media type such as application/pdf"

@@ -1,12 +1,12 @@
 //! MailServerConfigs with what they refer to: what the operator would say of the spec, of Secrets that do not name
 //! their hosts, of missing keys, and of logins that are about to end.
 
-use crate::api::mail_server_config::{MailServerConfig, TlsMode};
-use crate::api::names::{ALLOWED_HOSTS, ALLOW_PLAINTEXT};
 use crate::api::Reason;
+use crate::api::mail_server_config::{MailServerConfig, TlsMode};
+use crate::api::names::{ALLOW_PLAINTEXT, ALLOWED_HOSTS};
 use crate::cli::lint::diagnostic::{Code, Diagnostic};
 use crate::cli::lint::judgement::{self, Bench, STAND_IN};
-use crate::cli::lint::place::{self, Step};
+use crate::cli::lint::place::Step;
 use crate::cli::lint::set::{Manifest, Object};
 use crate::cli::lint::yaml::{Content, Node};
 use crate::domain::binding::Binding;
@@ -20,14 +20,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
 
 /// The server, if it can be used, and what is wrong with it.
-pub fn check(bench: &Bench<'_>, manifest: &Manifest, json: &Json, found: &mut Vec<Diagnostic>) -> Option<Server> {
+pub fn check(
+    bench: &Bench<'_>,
+    manifest: &Manifest,
+    json: &Json,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Server> {
     let config: MailServerConfig = judgement::as_stored(manifest, json, bench.now)?;
     let server = match Server::from_config(&config) {
         Ok(server) => server,
         Err(problems) => {
             let code = Code::Operator(Reason::InvalidSpec);
             found.extend(
-                problems.iter().map(|problem| bench.at_field(manifest, code, &problem.field, &problem.message)),
+                problems
+                    .iter()
+                    .map(|problem| bench.at_field(manifest, code, &problem.field, &problem.message)),
             );
             return None;
         }
@@ -61,10 +68,10 @@ fn references(bench: &Bench<'_>, manifest: &Manifest, server: &Server, found: &m
     let wanted = server.references();
     let key = |name: &str| ObjectKey::new(namespace, name);
     let secrets = wanted.secrets.iter().map(|name| ("Secret", *name, bench.set.secrets.get(&key(name))));
-    let maps = wanted.config_maps.iter().map(|name| ("ConfigMap", *name, bench.set.config_maps.get(&key(name))));
+    let maps =
+        wanted.config_maps.iter().map(|name| ("ConfigMap", *name, bench.set.config_maps.get(&key(name))));
     let account = wanted.service_account.iter();
-    let account =
-        account.map(|name| ("ServiceAccount", *name, bench.set.service_accounts.get(&key(name))));
+    let account = account.map(|name| ("ServiceAccount", *name, bench.set.service_accounts.get(&key(name))));
     let all: Vec<Reference<'_>> = secrets.chain(maps).chain(account).collect();
     for (kind, name, object) in &all {
         let Some(object) = object else {

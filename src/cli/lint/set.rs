@@ -4,13 +4,13 @@ use crate::api::names::{GROUP, VERSION};
 use crate::cli::lint::diagnostic::{Code, Diagnostic, ObjectName};
 use crate::cli::lint::yaml::{self, Content, Node};
 use crate::domain::access::Labels;
+use crate::domain::likeness::{likeness, nearest};
 use crate::domain::object::ObjectKey;
-use crate::domain::values::likeness;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// One of our kinds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `MailServerConfig`.
     Server,
@@ -114,7 +114,13 @@ impl Set {
         }
     }
 
-    fn take(&mut self, root: Node, (file, found): (usize, bool), namespace: &str, problems: &mut Vec<Diagnostic>) {
+    fn take(
+        &mut self,
+        root: Node,
+        (file, found): (usize, bool),
+        namespace: &str,
+        problems: &mut Vec<Diagnostic>,
+    ) {
         let text = |key: &str| root.get(key).and_then(Node::text);
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         if kind.is_some_and(|kind| kind.ends_with("List"))
@@ -147,47 +153,56 @@ impl Set {
                 problems.push(Diagnostic::error(Code::UnknownKind, file, span, message).help(help).field(at));
             }
             Known::Other => {
-                let object = Object { file, key, root };
-                match (api_version, kind) {
-                    ("v1", "Secret") => drop(self.secrets.insert(object.key.clone(), object)),
-                    ("v1", "ConfigMap") => drop(self.config_maps.insert(object.key.clone(), object)),
-                    ("v1", "ServiceAccount") => {
-                        drop(self.service_accounts.insert(object.key.clone(), object));
-                    }
-                    ("v1", "Namespace") => {
-                        let labels = object.root.get("metadata").and_then(|metadata| metadata.get("labels"));
-                        let labels = labels.into_iter().flat_map(Node::entries);
-                        let labels = labels
-                            .filter_map(|entry| Some((entry.key.clone(), entry.value.text()?.to_owned())));
-                        let mut labels: Labels = labels.collect();
-                        // The API server gives every namespace this one.
-                        labels.insert("kubernetes.io/metadata.name".into(), object.key.name.to_string());
-                        self.namespaces.insert(object.key.name.to_string(), labels);
-                    }
-                    _ => {}
-                }
+                let kind = (api_version == "v1").then(|| kind.to_owned());
+                self.neighbour(kind.as_deref(), Object { file, key, root });
             }
+        }
+    }
+
+    /// Keeps an object of the core group, if ours may refer to its kind.
+    fn neighbour(&mut self, kind: Option<&str>, object: Object) {
+        let key = object.key.clone();
+        match kind {
+            Some("Secret") => drop(self.secrets.insert(key, object)),
+            Some("ConfigMap") => drop(self.config_maps.insert(key, object)),
+            Some("ServiceAccount") => drop(self.service_accounts.insert(key, object)),
+            Some("Namespace") => {
+                let labels = object.root.get("metadata").and_then(|metadata| metadata.get("labels"));
+                let labels = labels.into_iter().flat_map(Node::entries);
+                let labels =
+                    labels.filter_map(|entry| Some((entry.key.clone(), entry.value.text()?.to_owned())));
+                let mut labels: Labels = labels.collect();
+                // The API server gives every namespace this one.
+                labels.insert("kubernetes.io/metadata.name".into(), key.name.to_string());
+                self.namespaces.insert(key.name.to_string(), labels);
+            }
+            _ => {}
         }
     }
 
     /// Says of objects that are there twice in one file that the last one wins.
     pub fn doubles(&self, problems: &mut Vec<Diagnostic>) {
-        let mut seen = HashMap::new();
+        let mut seen = HashSet::new();
         for manifest in &self.manifests {
             let Object { file, key, .. } = &manifest.object;
-            if key.name.is_empty() || manifest.object.root.get("metadata").is_some_and(|m| m.get("name").is_none()) {
+            if key.name.is_empty()
+                || manifest.object.root.get("metadata").is_some_and(|m| m.get("name").is_none())
+            {
                 continue;
             }
-            if seen.insert((*file, manifest.kind, key.clone()), ()).is_some() {
+            if !seen.insert((*file, manifest.kind, key.clone())) {
                 let message = format!("{} is there twice in this file", manifest.name());
                 let span = manifest.object.span();
                 let mut problem = Diagnostic::warning(Code::DuplicateObject, *file, span, message);
                 problem.object = Some(manifest.name());
                 problem.help = Some(match manifest.kind {
                     Kind::Notification => {
-                        "a Notification cannot be changed, so the second one is refused: give it another name".into()
+                        "a Notification cannot be changed, so the second one is refused: give it another name"
+                            .into()
                     }
-                    Kind::Server | Kind::Template => "the last one wins: remove one, or give it another name".into(),
+                    Kind::Server | Kind::Template => {
+                        "the last one wins: remove one, or give it another name".into()
+                    }
                 });
                 problems.push(problem);
             }
@@ -196,16 +211,18 @@ impl Set {
 }
 
 fn no_manifest(root: &Node, file: usize, no_kind: bool) -> Diagnostic {
-    let span = root.entries().first().map_or_else(
-        || root.span.start..root.span.start + 1,
-        |first| first.span.clone(),
-    );
+    let span = root
+        .entries()
+        .first()
+        .map_or_else(|| root.span.start..root.span.start + 1, |first| first.span.clone());
     let what = if no_kind { "kind" } else { "apiVersion" };
     let message = match root.content {
         Content::Map(_) => format!("{what} is missing: this is no Kubernetes object"),
         _ => "this is no Kubernetes object: it has no apiVersion and kind".into(),
     };
-    let help = format!("ours begin with apiVersion: {GROUP}/{VERSION} and kind: MailServerConfig, MessageTemplate or Notification");
+    let help = format!(
+        "ours begin with apiVersion: {GROUP}/{VERSION} and kind: MailServerConfig, MessageTemplate or Notification"
+    );
     Diagnostic::error(Code::NoManifest, file, span, message).help(help)
 }
 
@@ -221,12 +238,8 @@ fn known(api_version: &str, kind: &str) -> Known {
     let exact = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
     if group == GROUP {
         let Some(exact) = exact else {
-            let best = Kind::ALL
-                .into_iter()
-                .filter_map(|known| Some((likeness(kind, known.as_str())?, known)))
-                .min();
-            let help = match best {
-                Some((_, best)) => format!("did you mean {}?", best.as_str()),
+            let help = match nearest(kind, Kind::ALL.map(Kind::as_str)) {
+                Some(best) => format!("did you mean {best}?"),
                 None => "there are MailServerConfig, MessageTemplate and Notification".into(),
             };
             return Known::Mistaken("kind", format!("{GROUP} has no kind {kind}"), help);

@@ -38,7 +38,9 @@ fn shown(bench: &Bench<'_>, manifest: &Manifest, problem: &TemplateProblem) -> D
         return bench.at_field(manifest, code, "", &problem.message);
     };
     let message = match position {
-        Some((line, column)) => format!("{} ({locale} {part}, line {line}, column {column})", problem.message),
+        Some((line, column)) => {
+            format!("{} ({locale} {part}, line {line}, column {column})", problem.message)
+        }
         None => format!("{} ({locale} {part})", problem.message),
     };
     let diagnostic = bench.at_field(manifest, code, &field, &message);

@@ -16,7 +16,8 @@ pub fn check(manifest: &Manifest) -> Vec<Diagnostic> {
 }
 
 fn below(entry: &Entry, path: &str, file: usize, found: &mut Vec<Diagnostic>) {
-    let surprise = |raw: &Option<String>| raw.as_ref().and_then(|raw| Some((raw.clone(), scalar::surprise(raw)?)));
+    let surprise =
+        |raw: &Option<String>| raw.as_ref().and_then(|raw| Some((raw.clone(), scalar::surprise(raw)?)));
     if let Some((raw, meaning)) = surprise(&entry.raw)
         && matches!(meaning.as_str(), "true" | "false")
     {

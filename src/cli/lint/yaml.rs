@@ -219,7 +219,8 @@ impl<'a> Reader<'a> {
         if line.trim_start_matches(' ').starts_with('\t') {
             problem = problem.help("indent with spaces: YAML forbids tabs there");
         } else if line.contains("{{") {
-            problem = problem.help("a text that begins with {{ must be in quotes, or follow a | on lines of its own");
+            problem = problem
+                .help("a text that begins with {{ must be in quotes, or follow a | on lines of its own");
         } else if line.matches(": ").count() > 1 {
             problem = problem.help("a text that holds a colon and a space must be in quotes");
         }
@@ -248,7 +249,8 @@ impl<'a> Reader<'a> {
                 }
                 Event::MappingStart(anchor, _) => {
                     let start = self.octet(span.start.index());
-                    let frame = Frame::Map { entries: Vec::new(), key: None, merged: Vec::new(), start, anchor };
+                    let frame =
+                        Frame::Map { entries: Vec::new(), key: None, merged: Vec::new(), start, anchor };
                     self.open(&mut frames, frame)?;
                     continue;
                 }

@@ -7,9 +7,10 @@ use super::{Compiled, Names, TemplateProblem, Texts, engine};
 use crate::api::Reason;
 use crate::api::message_template::MessageTemplateSpec;
 use crate::domain::content::{Part, stray_control};
+use crate::domain::likeness::likeness;
 use crate::domain::locale::Locale;
 use crate::domain::problem::Problem;
-use crate::domain::values::{RecipientValues, Variables, likeness};
+use crate::domain::values::{RecipientValues, Variables};
 use minijinja::Environment;
 use std::collections::BTreeSet;
 
