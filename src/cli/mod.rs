@@ -11,6 +11,7 @@ mod output;
 
 pub use commands::{Arguments, Command};
 pub use failure::{Exit, Failure};
+pub use flags::Format;
 
 use std::process::ExitCode;
 

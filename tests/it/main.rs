@@ -11,6 +11,7 @@ mod fuzz;
 mod generated;
 mod install;
 mod leadership;
+mod lint;
 mod mail_servers;
 mod notifications;
 mod objects;

@@ -59,7 +59,10 @@ pub struct ObjectName {
 
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.key)
+        match &*self.key.name {
+            "" => f.write_str(&self.kind),
+            _ => write!(f, "{} {}", self.kind, self.key),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod metadata;
 mod notifications;
 mod place;
 mod report;
-mod scalar;
+pub mod scalar;
 mod schema;
 mod sentences;
 mod servers;
@@ -159,3 +159,6 @@ fn keep(manifest: &Manifest, own: Vec<Diagnostic>, found: &mut Vec<Diagnostic>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -274,6 +274,8 @@ fn shown(bench: &Bench<'_>, manifest: &Manifest, obstacle: &Obstacle) -> Diagnos
     if let Some((field, message)) = obstacle.message.split_once(": ")
         && !field.contains(' ')
     {
+        // What is said of From and copies as a whole is said of the address.
+        let field = if field == "message.from" { "message.from.address" } else { field };
         return bench.at_field(manifest, code, field, message);
     }
     let field = match obstacle.reason {

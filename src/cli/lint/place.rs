@@ -113,10 +113,8 @@ pub fn origin(file: &str, node: &Node, (line, column): (usize, usize)) -> Range<
 /// Where in the source of a scalar its characters stand, those aside that are spaces or line breaks.
 fn printed(source: &str, style: ScalarStyle) -> impl Iterator<Item = usize> {
     let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
-    let begin = match style {
-        ScalarStyle::Literal | ScalarStyle::Folded => source.find('\n').unwrap_or(source.len()),
-        _ => usize::from(quoted),
-    };
+    // The span of a block begins with its first character, behind the line of the | or >.
+    let begin = usize::from(quoted);
     let end = if quoted { source.len().saturating_sub(1) } else { source.len() };
     let mut characters = source.char_indices().peekable();
     std::iter::from_fn(move || {

@@ -227,6 +227,9 @@ impl Judge<'_> {
                 _ => (Code::InvalidValue, false),
             };
             grave |= is_grave;
+            if code == Code::MissingField && self.is_meant(&path) {
+                continue;
+            }
             let span = match (path.is_empty() || path == "spec", code) {
                 (true, Code::MissingField) => self.manifest.object.span(),
                 _ => place.span(self.text),
@@ -236,6 +239,18 @@ impl Judge<'_> {
             self.problems.push(problem.field(path));
         }
         grave
+    }
+
+    /// Whether a field that is missing is there under a wrong name, of which that was said.
+    fn is_meant(&self, path: &str) -> bool {
+        let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+        let meant = format!("did you mean {name}?");
+        self.problems.iter().any(|problem| {
+            let field = problem.field.as_deref().unwrap_or_default();
+            problem.code == Code::UnknownField
+                && field.rsplit_once('.').map_or("", |(parent, _)| parent) == parent
+                && problem.help.as_deref() == Some(&meant)
+        })
     }
 
     fn rules(&mut self, json: &Json) {

@@ -97,13 +97,15 @@ pub fn refusal(
     path: &str,
 ) -> Option<Sentence> {
     use ValidationErrorKind as K;
-    let bound = |word: &str| schema.get(word).and_then(Json::as_i64);
+    let bound = |word: &str| schema.get(word).and_then(Json::as_f64);
     let length = value.as_str().map_or(0, |text| text.chars().count());
     let items = value.as_array().map_or(0, Vec::len);
     Some(match kind {
         K::Required { property } => missing(property.as_str()?, schema, path),
         K::Type { kind } => wrong_type(kind, value, node),
         K::Enum { options } => one_of(options, value),
+        // That it is empty has been said.
+        K::Pattern { .. } if length == 0 && bound("minLength").is_some() => return None,
         K::Pattern { pattern } => Sentence::new(format!("{}, not {}", pattern_words(pattern), shown(value))),
         K::Format { .. } => {
             Sentence::new(format!("must be a time such as 2026-11-24T08:00:00Z, not {}", shown(value)))
@@ -120,8 +122,9 @@ pub fn refusal(
         K::Minimum { limit } | K::Maximum { limit } => {
             Sentence::new(match (bound("minimum"), bound("maximum"), kind) {
                 (Some(low), Some(high), _) => format!("must lie between {low} and {high}, not {value}"),
-                (_, _, K::Minimum { .. }) => format!("must be at least {limit}, not {value}"),
-                _ => format!("must be at most {limit}, not {value}"),
+                (Some(low), None, _) => format!("must be at least {low}, not {value}"),
+                (_, Some(high), _) => format!("must be at most {high}, not {value}"),
+                (None, None, _) => format!("must be beyond {limit}, not {value}"),
             })
         }
         other => Sentence::new(format!("is refused by the schema ({})", other.keyword())),

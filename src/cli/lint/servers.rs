@@ -118,7 +118,10 @@ fn refused(
         _ => (message, None),
     };
     if !on_the_secret {
-        return bench.at_field(manifest, code, &field_of(manifest, kind, name), &message);
+        let field = field_of(manifest, kind, name);
+        let of_key = field.strip_suffix(".name").filter(|_| reason == Reason::SecretKeyMissing);
+        let field = of_key.map_or(field.clone(), |reference| format!("{reference}.key"));
+        return bench.at_field(manifest, code, &field, &message);
     }
     let wanted = if reason == Reason::SecretNotBound { ALLOWED_HOSTS } else { ALLOW_PLAINTEXT };
     let value = command.as_deref().and_then(|command| command.split_once(&format!("{wanted}=")));

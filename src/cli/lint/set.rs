@@ -150,7 +150,7 @@ impl Set {
             }
             Known::Mistaken(at, message, help) => {
                 let span = root.get(at).map_or(root.span.clone(), |node| node.span.clone());
-                problems.push(Diagnostic::error(Code::UnknownKind, file, span, message).help(help).field(at));
+                problems.push(Diagnostic::error(Code::UnknownKind, file, span, message).help(help));
             }
             Known::Other => {
                 let kind = (api_version == "v1").then(|| kind.to_owned());

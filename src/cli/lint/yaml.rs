@@ -208,8 +208,17 @@ impl<'a> Reader<'a> {
     }
 
     fn syntax(&self, error: &ScanError) -> Stop {
-        let at = self.octet(error.marker().index());
+        let mut at = self.octet(error.marker().index());
         let line = self.line_at(at);
+        // The scanner stops behind tabs.
+        at -= self
+            .source
+            .get(..at - self.base)
+            .unwrap_or_default()
+            .bytes()
+            .rev()
+            .take_while(|b| *b == b'\t')
+            .count();
         let mut problem = Diagnostic::error(
             Code::YAMLSyntax,
             self.file,
