@@ -4,7 +4,7 @@
 
 use mail_operator::domain::address::{EmailAddress, Mailbox};
 use mail_operator::domain::content::Rendered;
-use mail_operator::domain::message::{Parts, build};
+use mail_operator::domain::message::{Additions, Parts, build};
 use mail_parser::MessageParser;
 
 /// From's address and name, To's address and name, Reply-To, uid, subject, text, HTML, with NUL between them.
@@ -27,6 +27,7 @@ pub fn headers(data: &[u8]) {
         cc: &[],
         copy_of: Some(to.address()),
         content: &content,
+        additions: &Additions::default(),
         date,
         uid: part(5),
     };
@@ -38,7 +39,14 @@ pub fn headers(data: &[u8]) {
 
     let mut expected = vec!["Date", "From", "To"];
     expected.extend(reply_to.as_ref().map(|_| "Reply-To"));
-    expected.extend(["Subject", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]);
+    expected.extend([
+        "Subject",
+        "Message-ID",
+        "Auto-Submitted",
+        "X-Auto-Response-Suppress",
+        "MIME-Version",
+        "Content-Type",
+    ]);
     let names = names(&message.bytes);
     let names: Vec<_> = names.iter().filter(|name| *name != "Content-Transfer-Encoding").collect();
     assert_eq!(names, expected.iter().collect::<Vec<_>>());

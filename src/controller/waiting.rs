@@ -29,7 +29,7 @@ struct State {
 }
 
 impl Waiting {
-    /// Notes that a Notification waits for any of `dependencies`, and until when.
+    /// Notes that a Notification waits for any of `dependencies`, and when it is looked at again without them.
     pub fn add(&self, key: &ObjectKey, dependencies: Vec<Dependency>, until: Option<Timestamp>) {
         let mut state = lock(&self.0);
         state.remove(key);
@@ -52,7 +52,7 @@ impl Waiting {
         lock(&self.0).dependents.get(dependency).into_iter().flatten().cloned().collect()
     }
 
-    /// Takes out those whose time has run out.
+    /// Takes out those that are to be looked at again.
     pub fn expired(&self, now: Timestamp) -> Vec<ObjectKey> {
         let mut state = lock(&self.0);
         let mut expired = Vec::new();

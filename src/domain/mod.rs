@@ -22,12 +22,14 @@ pub mod outbox;
 pub mod outcome;
 pub mod preparation;
 pub mod problem;
+pub mod recipients;
 pub mod reconciliation;
 pub mod retry;
 #[cfg(test)]
 mod samples;
 pub mod secret;
 pub mod server;
+pub mod sources;
 pub mod standard;
 pub mod status;
 pub mod template;

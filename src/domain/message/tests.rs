@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 const UID: &str = "0f9d5a5e-8f5c-4b1e-9d3b-6c1f2e7a4b10";
 
+static NOTHING: std::sync::LazyLock<Additions> = std::sync::LazyLock::new(Additions::default);
+
 fn mailbox(address: &str, name: Option<&str>) -> Mailbox {
     Mailbox::parse(address, name).unwrap()
 }
@@ -24,11 +26,12 @@ fn built(from: &Mailbox, to: &Mailbox, content: &Rendered) -> Message {
 /// The parts of a recipient's own copy.
 fn to_one<'a>(from: &'a Mailbox, to: &'a Mailbox, content: &'a Rendered, date: jiff::Timestamp) -> Parts<'a> {
     let copy_of = Some(to.address());
-    Parts { from, reply_to: None, to: std::slice::from_ref(to), cc: &[], copy_of, content, date, uid: UID }
+    let to = std::slice::from_ref(to);
+    Parts { from, reply_to: None, to, cc: &[], copy_of, content, additions: &NOTHING, date, uid: UID }
 }
 
 /// What a mail server takes, and nothing that could be read in two ways.
-fn assert_well_formed(message: &Message) {
+pub(super) fn assert_well_formed(message: &Message) {
     let bytes = &message.bytes;
     assert!(bytes.ends_with(b"\r\n"));
     for (at, byte) in bytes.iter().enumerate() {
@@ -67,6 +70,7 @@ fn a_plain_message() {
          Subject: Welcome\r\n\
          Message-ID: <0f9d5a5e-8f5c-4b1e-9d3b-6c1f2e7a4b10.bc4d1816e9a1@corp.example>\r\n\
          Auto-Submitted: auto-generated\r\n\
+         X-Auto-Response-Suppress: All\r\n\
          MIME-Version: 1.0\r\n\
          Content-Type: text/plain; charset=utf-8\r\n\
          Content-Transfer-Encoding: 7bit\r\n\
@@ -182,7 +186,7 @@ proptest! {
         assert_well_formed(&message);
         prop_assert!(message.bytes.is_ascii());
         let mut expected = vec![
-            "Date", "From", "To", "Reply-To", "Subject", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type",
+            "Date", "From", "To", "Reply-To", "Subject", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress", "MIME-Version", "Content-Type",
         ];
         if content.html().is_none() {
             expected.push("Content-Transfer-Encoding");

@@ -7,6 +7,7 @@ use crate::domain::ledger;
 use crate::domain::object::ObjectKey;
 use crate::domain::outcome::Outcome;
 use crate::domain::preparation::Obstacle;
+use crate::domain::recipients;
 use crate::domain::status::conditions::{Conditions, State, find};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -71,7 +72,7 @@ pub fn resolved_as_sent(notification: &Notification, word: &str, now: Timestamp)
     // Of one that a backup tool restored nothing is known: then it is about all.
     let restored = status.recipients.is_empty();
     let meant = |address: &str| restored || ledger::was_in_doubt(notification.status.as_ref(), address);
-    let addresses = notification.spec.to.iter().map(|to| to.address.as_str());
+    let addresses = recipients::all(&notification.spec).map(|recipient| recipient.address);
     let outcomes: Vec<_> =
         addresses.filter(|address| meant(address)).map(|address| Outcome::resolved(address, now)).collect();
     status.recipients = ledger::record(notification, &outcomes);

@@ -13,6 +13,7 @@ mod life;
 mod outcomes;
 mod preparing;
 mod sessions;
+mod shared;
 mod time;
 
 use crate::objects::{Space, condition};
