@@ -163,7 +163,7 @@ pub struct ServerUsed {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateUsed {
-    /// Where it came from: `namespace/name`.
+    /// Where it came from: `namespace/name`, or `built-in:name` for a standard message.
     pub source: String,
     /// Its generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]

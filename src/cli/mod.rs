@@ -8,6 +8,8 @@ mod failure;
 mod flags;
 pub mod lint;
 mod output;
+mod problems;
+mod world;
 
 pub use commands::{Arguments, Command};
 pub use failure::{Exit, Failure};

@@ -157,7 +157,7 @@ fn dependencies(context: &Context, notification: &Notification) -> Vec<Dependenc
         all.push(Dependency::Server(ObjectKey::new(&namespace, "default")));
         all.extend(default.cloned().map(Dependency::Server));
     }
-    all.extend(preparation::template_key(notification).map(Dependency::Template));
+    all.extend(preparation::template_places(notification, &catalog).into_iter().map(Dependency::Template));
     all.push(Dependency::Namespace(namespace));
     all
 }

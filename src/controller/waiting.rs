@@ -1,6 +1,7 @@
 //! Notifications that cannot be sent as things are, by what they wait for.
 
 use crate::delivery::lock;
+use crate::domain::lookup::Source;
 use crate::domain::object::ObjectKey;
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
@@ -11,8 +12,8 @@ use std::sync::Mutex;
 pub enum Dependency {
     /// A MailServerConfig.
     Server(ObjectKey),
-    /// A MessageTemplate.
-    Template(ObjectKey),
+    /// A template, be it there or not.
+    Template(Source),
     /// The labels of a namespace.
     Namespace(String),
 }

@@ -2,18 +2,19 @@
 //! values are looked up and checked, in this order. Asked when a Notification is first seen, so that
 //! mistakes show at once, and again with a fresh copy when its turn comes.
 
+mod finding;
 mod gathering;
 
+pub use finding::{server_key, template_places};
+
 use crate::api::notification::Notification;
-use crate::api::shared::ObjectRef;
 use crate::api::{ConditionType, Reason};
-use crate::domain::access;
 use crate::domain::address::{EmailAddress, Mailbox, sender_permitted};
 use crate::domain::catalog::Catalog;
 use crate::domain::content::{self, Rendered};
 use crate::domain::ledger;
-use crate::domain::likeness::likeness;
 use crate::domain::locale::Locale;
+use crate::domain::lookup::Source;
 use crate::domain::material::Material;
 use crate::domain::message::{self, Additions, Message};
 use crate::domain::object::{ObjectKey, Uid};
@@ -98,32 +99,12 @@ impl Shown {
 /// The template of a Notification, with the values it is rendered with.
 #[derive(Debug, Clone)]
 struct Chosen {
-    key: ObjectKey,
+    source: Source,
     generation: Option<i64>,
     template: Template,
     values: CheckedValues,
     /// Whether some of them stand in a Secret: then nothing may be said of any.
     secret: bool,
-}
-
-/// The server a Notification asks for, without regard to whether it exists.
-pub fn server_key(notification: &Notification, default: Option<&ObjectKey>, catalog: &Catalog) -> ObjectKey {
-    let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
-    if let Some(ObjectRef { name, namespace: other }) = &notification.spec.server_ref {
-        return ObjectKey::new(other.as_deref().unwrap_or(namespace), name);
-    }
-    let own = ObjectKey::new(namespace, "default");
-    match default {
-        Some(default) if !catalog.servers.contains_key(&own) => default.clone(),
-        _ => own,
-    }
-}
-
-/// The template a Notification asks for.
-pub fn template_key(notification: &Notification) -> Option<ObjectKey> {
-    let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
-    let reference = notification.spec.message.template_ref.as_ref()?;
-    Some(ObjectKey::new(reference.namespace.as_deref().unwrap_or(namespace), &reference.name))
 }
 
 /// Looks up and checks everything a Notification needs. `now` only stands in for a missing creation time.
@@ -137,7 +118,7 @@ pub fn prepare<'a>(
     let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
     let uid = Uid::of(notification)
         .ok_or_else(|| Obstacle::unresolved(Reason::Undecodable, "the object has no uid"))?;
-    let server = find_server(notification, catalog, default_server, namespace)?;
+    let server = finding::server(notification, catalog, default_server, namespace)?;
     if let Some(missing) = material.missing_right(namespace) {
         return Err(Obstacle::unresolved(Reason::SourceNotPermitted, missing));
     }
@@ -190,75 +171,25 @@ fn shown(notification: &Notification) -> Result<Option<Shown>, Obstacle> {
     }
 }
 
-fn find_server(
-    notification: &Notification,
-    catalog: &Catalog,
-    default_server: Option<&ObjectKey>,
-    namespace: &str,
-) -> Result<Arc<Server>, Obstacle> {
-    let key = server_key(notification, default_server, catalog);
-    let Some(known) = catalog.servers.get(&key) else {
-        let hint = match (&notification.spec.server_ref, default_server) {
-            (Some(_), _) => "create it, and this message goes out by itself".into(),
-            (None, Some(default)) => format!("create it, or the operator's default server {default}"),
-            (None, None) => "create it, or name another one in spec.serverRef".into(),
-        };
-        let alike = alike(&key, namespace, catalog.servers.keys());
-        let message = format!("MailServerConfig {key} does not exist: {hint}{alike}");
-        return Err(Obstacle {
-            passes_by_itself: true,
-            ..Obstacle::unresolved(Reason::ServerNotFound, message)
-        });
-    };
-    let server = known.as_ref().map_err(|problems| {
-        let message = format!("MailServerConfig {key} cannot be used: {}", problem::summary(problems));
-        Obstacle::unresolved(Reason::InvalidSpec, message)
-    })?;
-    if !access::permits(&server.access, &key.namespace, namespace, catalog.namespaces.get(namespace)) {
-        let message = access::remedy("MailServerConfig", &key.name, &key.namespace, namespace);
-        return Err(Obstacle::unresolved(Reason::ServerNotPermitted, message));
-    }
-    Ok(server.clone())
-}
-
-/// A name that was likely meant. Only of the Notification's own namespace: names of other namespaces are
-/// nobody's business here.
-fn alike<'a>(wanted: &ObjectKey, namespace: &str, known: impl Iterator<Item = &'a ObjectKey>) -> String {
-    let own = known.filter(|key| *key.namespace == *namespace && wanted.namespace == key.namespace);
-    let best = own.filter_map(|key| Some((likeness(&wanted.name, &key.name)?, &key.name))).min();
-    best.map(|(_, name)| format!(" (did you mean {name}? Then create another Notification)"))
-        .unwrap_or_default()
-}
-
 fn find_template(
     notification: &Notification,
     catalog: &Catalog,
     material: &Material,
     namespace: &str,
 ) -> Result<Option<Chosen>, Obstacle> {
-    let Some(key) = template_key(notification) else { return Ok(None) };
-    let Some(known) = catalog.templates.get(&key) else {
-        let alike = alike(&key, namespace, catalog.templates.keys());
-        let hint = "create it, and this message goes out by itself";
-        let message = format!("MessageTemplate {key} does not exist: {hint}{alike}");
-        return Err(Obstacle {
-            passes_by_itself: true,
-            ..Obstacle::unresolved(Reason::TemplateNotFound, message)
-        });
-    };
-    if !access::permits(
-        &known.spec.access.namespaces,
-        &key.namespace,
-        namespace,
-        catalog.namespaces.get(namespace),
-    ) {
-        let message = access::remedy("MessageTemplate", &key.name, &key.namespace, namespace);
-        return Err(Obstacle::unresolved(Reason::TemplateNotPermitted, message));
-    }
+    let Some(reference) = &notification.spec.message.template_ref else { return Ok(None) };
+    let (source, known) = finding::template(reference, catalog, namespace)?;
     let template = known.template.as_ref().map_err(|problems| {
-        let message = format!("MessageTemplate {key} cannot be used: {}", problem::summary(problems));
+        let message = format!("MessageTemplate {source} cannot be used: {}", problem::summary(problems));
         Obstacle::unresolved(Reason::TemplateInvalid, message)
     })?;
+    if template.is_layout() {
+        let message = format!(
+            "MessageTemplate {source} is a layout: it wraps other templates and is no message itself. Create another \
+             Notification that names one of these"
+        );
+        return Err(Obstacle::unresolved(Reason::TemplateInvalid, message));
+    }
     // Values of every recipient against the variables, all mistakes at once.
     let spec = &notification.spec;
     let Gathered { values, secret } =
@@ -269,7 +200,7 @@ fn find_template(
         .variables()
         .check(values.as_ref(), &own)
         .map_err(|problems| Obstacle::not_rendered(Reason::InvalidValues, problem::summary(&problems)))?;
-    Ok(Some(Chosen { key, generation: known.generation, template: template.clone(), values, secret }))
+    Ok(Some(Chosen { source, generation: known.generation, template: template.clone(), values, secret }))
 }
 
 /// From and Reply-To, if the server permits them.
@@ -324,7 +255,7 @@ impl Prepared<'_> {
             locales.into_iter().map(|locale| locale.as_str().to_owned()).collect();
         Used {
             server: Some(self.server.key.clone()),
-            template: self.template.as_ref().map(|chosen| (chosen.key.clone(), chosen.generation)),
+            template: self.template.as_ref().map(|chosen| (chosen.source.clone(), chosen.generation)),
             locales: locales.into_iter().collect(),
         }
     }
@@ -386,7 +317,7 @@ impl Prepared<'_> {
         to: &Mailbox,
     ) -> Result<(Rendered, Option<Locale>), Obstacle> {
         let spec = &self.notification.spec;
-        let Some(Chosen { key, template, values, secret, .. }) = &self.template else {
+        let Some(Chosen { source, template, values, secret, .. }) = &self.template else {
             let Some(content) = &spec.message.content else {
                 return Err(Obstacle::not_rendered(
                     Reason::InvalidMessage,
@@ -418,7 +349,7 @@ impl Prepared<'_> {
             } else {
                 problem.to_string()
             };
-            let message = format!("MessageTemplate {key}{}: {said}", whom(own));
+            let message = format!("MessageTemplate {source}{}: {said}", whom(own));
             Obstacle::not_rendered(Reason::RenderFailed, message)
         })?;
         Ok((rendered.content, Some(rendered.locale)))

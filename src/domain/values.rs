@@ -103,6 +103,22 @@ impl Variables {
         }
     }
 
+    /// The values that a preview shows: those given, checked as a Notification's are, and examples for the others.
+    pub fn sample(&self, given: &Values) -> Result<RecipientValues, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let (given, _) = self.scope(Some(given), 0, "values", &mut problems);
+        let RecipientValues(mut values) = self.examples();
+        values.extend(given);
+        if problems.is_empty() { Ok(RecipientValues(values)) } else { Err(problems) }
+    }
+
+    /// A text that somebody typed, as a value of the variable's type. What does not fit stays text, and the check says
+    /// what would be right.
+    pub fn read(&self, name: &str, text: &str) -> Json {
+        let type_ = self.0.get(name).map(|declared| declared.type_).unwrap_or_default();
+        types::read(type_, text).unwrap_or_else(|| text.into())
+    }
+
     /// The given values of known names and right types, and the weight of all, `before` included.
     fn scope(
         &self,

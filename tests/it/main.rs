@@ -10,6 +10,7 @@ mod first_mail;
 mod fuzz;
 mod generated;
 mod install;
+mod kubectl_mail;
 mod leadership;
 mod lint;
 mod mail_servers;

@@ -1,6 +1,10 @@
 //! The subcommands, a file each.
 
+mod edit;
 mod lint;
+mod preview;
+mod restore;
+mod templates;
 mod version;
 
 use crate::cli::failure::{Exit, Failure};
@@ -22,6 +26,14 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show a template or a Notification as its recipients see it, without sending anything.
+    Preview(preview::Preview),
+    /// List templates and standard messages, and what each takes.
+    Templates(templates::Templates),
+    /// Edit a standard message or a template in your editor; checked before it is applied.
+    Edit(edit::Edit),
+    /// Restore a standard message that was edited.
+    Restore(restore::Restore),
     /// Check manifests without a cluster: what the API server and the operator would say of them.
     Lint(lint::Lint),
     /// Print the versions of this program and of the operator.
@@ -33,6 +45,10 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { flags, command } = arguments;
     command.has(flags.output)?;
     match command {
+        Command::Preview(command) => command.run(&flags).await,
+        Command::Templates(command) => command.run(&flags).await,
+        Command::Edit(command) => command.run(&flags).await,
+        Command::Restore(command) => command.run(&flags).await,
         Command::Lint(command) => command.run(&flags),
         Command::Version(command) => command.run(&flags).await,
     }
@@ -43,7 +59,7 @@ impl Command {
     const fn formats(&self) -> &'static [Format] {
         match self {
             Self::Lint(_) => lint::FORMATS,
-            Self::Version(_) => &[Format::Json, Format::Yaml, Format::Name],
+            _ => &[Format::Json, Format::Yaml, Format::Name],
         }
     }
 

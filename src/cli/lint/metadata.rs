@@ -8,9 +8,6 @@ use crate::cli::lint::yaml::{Content, Entry, Node};
 use crate::domain::likeness::nearest;
 use crate::domain::problem::printable;
 
-/// On a Secret: `"true"` lets Notifications take values and attachments from it.
-const ALLOW_VALUES: &str = "mail-operator.dev/allow-values";
-
 /// Every field of `metadata` (apimachinery, `ObjectMeta`).
 const FIELDS: [&str; 15] = [
     "annotations",
@@ -85,7 +82,7 @@ pub fn check(manifest: &Manifest) -> Vec<Diagnostic> {
 
 /// Checks our annotations on a Secret or ServiceAccount.
 pub fn neighbour(object: &Object, is_secret: bool) -> Vec<Diagnostic> {
-    let all = [names::ALLOWED_HOSTS, names::EXPIRES_AT, names::ALLOW_PLAINTEXT, ALLOW_VALUES];
+    let all = [names::ALLOWED_HOSTS, names::EXPIRES_AT, names::ALLOW_PLAINTEXT, names::ALLOW_VALUES];
     let known = if is_secret { &all[..] } else { all.get(..2).unwrap_or_default() };
     let ours = object.annotations().filter(|(name, _)| name.starts_with(names::GROUP));
     let types = ours.filter_map(|(_, entry)| must_be_text(object, entry, "metadata.annotations"));

@@ -59,7 +59,7 @@ pub struct Options {
 
 /// Judges everything in these files.
 pub fn lint(sources: source::Sources, options: &Options) -> Result<Report, Failure> {
-    let schemas = schema::Schemas::new().map_err(|error| {
+    let schemas = schema::Schemas::ours().map_err(|error| {
         Failure::new(Exit::Failed, format!("the schemas of this program are broken: {error}"))
     })?;
     let mut found = Vec::new();
@@ -78,7 +78,7 @@ pub fn lint(sources: source::Sources, options: &Options) -> Result<Report, Failu
         strict_references: options.strict_references,
         now: options.now,
     };
-    judge(&bench, &schemas, &mut found);
+    judge(&bench, schemas, &mut found);
     for folder in sources.charts {
         let file = files.len();
         let chart = folder.trim_end_matches("templates").trim_end_matches('/');
@@ -119,7 +119,8 @@ fn judge(bench: &Bench<'_>, schemas: &schema::Schemas, found: &mut Vec<Diagnosti
         found.extend(objects.values().flat_map(|object| metadata::neighbour(object, is_secret)));
     }
     let json = |at: usize| stored.get(at).unwrap_or(&serde_json::Value::Null);
-    let mut catalog = Catalog { namespaces: set.namespaces.clone(), ..Catalog::default() };
+    let mut catalog = Catalog::new(bench.operator_namespace);
+    catalog.namespaces.clone_from(&set.namespaces);
     for (at, manifest) in of_kind(set, Kind::Server) {
         let mut own = Vec::new();
         let server = servers::check(bench, manifest, json(at), &mut own);
@@ -128,12 +129,12 @@ fn judge(bench: &Bench<'_>, schemas: &schema::Schemas, found: &mut Vec<Diagnosti
         catalog.servers.insert(manifest.object.key.clone(), known);
     }
     for (at, manifest) in of_kind(set, Kind::Template) {
+        templates::learn(bench, &mut catalog, manifest, json(at));
+    }
+    for (_, manifest) in of_kind(set, Kind::Template) {
         let mut own = Vec::new();
-        let template = templates::check(bench, manifest, json(at), &mut own);
+        templates::check(bench, &catalog, manifest, &mut own);
         keep(manifest, own, found);
-        if let Some(template) = template {
-            catalog.templates.insert(manifest.object.key.clone(), Arc::new(template));
-        }
     }
     for (at, manifest) in of_kind(set, Kind::Notification) {
         let mut own = Vec::new();

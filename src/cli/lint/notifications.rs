@@ -10,10 +10,10 @@ use crate::cli::lint::judgement::{self, Bench};
 use crate::cli::lint::place;
 use crate::cli::lint::servers;
 use crate::cli::lint::set::Manifest;
-use crate::domain::address::Mailbox;
 use crate::domain::catalog::{Catalog, KnownTemplate};
 use crate::domain::ledger;
 use crate::domain::locale::Locale;
+use crate::domain::lookup::Source;
 use crate::domain::material::{Material, Needs};
 use crate::domain::object::ObjectKey;
 use crate::domain::preparation::{self, Obstacle};
@@ -112,8 +112,7 @@ fn material(
             }
         }
     }
-    let variables =
-        preparation::template_key(notification).and_then(|key| catalog.templates.get(&key).cloned());
+    let variables = known(catalog, notification);
     let message = &mut notification.spec.message;
     let here = |secret: Option<&str>, map: Option<&str>| {
         secret.is_none_or(|name| material.secrets.contains_key(name))
@@ -137,6 +136,16 @@ fn material(
         message.values.get_or_insert_default().entry(from.name).or_insert(example.unwrap_or(Json::Null));
     }
     material
+}
+
+/// The template that a Notification names, if it is among the files or a standard message.
+fn known(catalog: &Catalog, notification: &Notification) -> Option<Arc<KnownTemplate>> {
+    let reference = notification.spec.message.template_ref.as_ref()?;
+    let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
+    match &reference.namespace {
+        Some(other) => catalog.template(&Source::object(other, &reference.name)).cloned(),
+        None => catalog.look_up(namespace, &reference.name).map(|(_, known)| known),
+    }
 }
 
 /// Something that a variable takes.
@@ -164,8 +173,10 @@ fn template(
     notification: &mut Notification,
     found: &mut Vec<Diagnostic>,
 ) {
-    let Some(key) = preparation::template_key(notification) else { return };
-    let known = catalog.templates.get(&key);
+    let Some(reference) = &notification.spec.message.template_ref else { return };
+    let namespace = reference.namespace.as_deref().unwrap_or(&manifest.object.key.namespace);
+    let key = ObjectKey::new(namespace, &reference.name);
+    let known = known(catalog, notification);
     if known.is_none() {
         found.extend(bench.missing(manifest, "message.templateRef.name", "MessageTemplate", &key));
     }
@@ -187,12 +198,12 @@ fn values(
     notification: &mut Notification,
     found: &mut Vec<Diagnostic>,
 ) {
-    let known = preparation::template_key(notification).and_then(|key| catalog.templates.get(&key));
-    let Some((known, Ok(template))) = known.map(|known| (known, &known.template)) else { return };
+    let Some(known) = known(catalog, notification) else { return };
+    let Ok(template) = &known.template else { return };
     // Those that come from elsewhere are judged with what is there, by the operator's own steps below.
     let mut common = notification.spec.message.values.clone();
     for from in &notification.spec.message.values_from {
-        if let Some(example) = example(known, &from.name) {
+        if let Some(example) = example(&known, &from.name) {
             common.get_or_insert_default().entry(from.name.clone()).or_insert(example);
         }
     }
@@ -217,7 +228,7 @@ fn values(
         .spec
         .variables
         .iter()
-        .filter_map(|variable| Some((variable.name.clone(), example(known, &variable.name)?)));
+        .filter_map(|variable| Some((variable.name.clone(), example(&known, &variable.name)?)));
     notification.spec.message.values = Some(examples.collect());
     notification.spec.message.values_from.clear();
     notification.spec.to.iter_mut().for_each(|recipient| recipient.values = None);
@@ -240,50 +251,107 @@ fn prepare(
     found: &mut Vec<Diagnostic>,
 ) {
     let mut told: Vec<String> = Vec::new();
-    let mut tell = |obstacle: Obstacle, found: &mut Vec<Diagnostic>| {
-        if !told.contains(&obstacle.message) {
-            found.push(shown(bench, manifest, &obstacle));
-            told.push(obstacle.message);
+    let mut tell = |stage: Reason, sentences: &str| {
+        for sentence in sentences_of(sentences) {
+            if !told.contains(&sentence) {
+                found.push(shown(bench, manifest, stage, &sentence));
+                told.push(sentence);
+            }
         }
     };
     let prepared = match preparation::prepare(notification, catalog, None, material, bench.now) {
         Ok(prepared) => prepared,
-        Err(obstacle) => return tell(obstacle, found),
+        Err(Obstacle { reason, message, .. }) => return tell(reason, &message),
     };
-    for (at, recipient) in notification.spec.to.iter().enumerate() {
+    if prepared.is_shared() {
+        if let Err(Obstacle { reason, message, .. }) = prepared.compose(&prepared.recipients, true) {
+            tell(reason, &message);
+        }
+        return;
+    }
+    for (at, recipient) in prepared.recipients.iter().enumerate() {
         if at < COMPOSED || recipient.locale.is_some() && at < COMPOSED * 5 {
-            if let Err(obstacle) = prepared.compose(recipient) {
-                tell(obstacle, found);
+            if let Err(Obstacle { reason, message, .. }) =
+                prepared.compose(std::slice::from_ref(recipient), true)
+            {
+                tell(reason, &message);
             }
             continue;
         }
-        let code = Code::Operator(Reason::InvalidMessage);
-        let field = format!("to[{at}]");
-        if let Err((part, problem)) = Mailbox::parse(&recipient.address, recipient.display_name.as_deref()) {
-            found.push(bench.at_field(manifest, code, &format!("{field}.{part}"), &problem.to_string()));
+        if let Err(message) = recipient.mailbox() {
+            tell(Reason::InvalidMessage, &message);
         }
-        if let Some(Err(problem)) = recipient.locale.as_deref().map(Locale::parse) {
-            found.push(bench.at_field(manifest, code, &format!("{field}.locale"), &problem.to_string()));
+        if let Some(Err(problem)) = recipient.locale.map(Locale::parse) {
+            tell(Reason::InvalidMessage, &format!("{recipient}.locale: {problem}"));
         }
     }
 }
 
-/// An obstacle where it stands: its sentence begins with the field, if it is about one.
-fn shown(bench: &Bench<'_>, manifest: &Manifest, obstacle: &Obstacle) -> Diagnostic {
-    let code = Code::Operator(obstacle.reason);
-    if let Some((field, message)) = obstacle.message.split_once(": ")
-        && !field.contains(' ')
-    {
-        // What is said of From and copies as a whole is said of the address.
+/// What an obstacle says of each field: several sentences are joined by `; `, and each begins with its field.
+fn sentences_of(text: &str) -> Vec<String> {
+    let mut sentences: Vec<String> = Vec::new();
+    for piece in text.split("; ") {
+        match sentences.last_mut() {
+            Some(before) if field_of(piece).is_none() => before.extend(["; ", piece]),
+            _ => sentences.push(piece.to_owned()),
+        }
+    }
+    sentences
+}
+
+/// The field that a sentence begins with, and the rest of it.
+fn field_of(sentence: &str) -> Option<(&str, &str)> {
+    let roots = ["message.", "message[", "message:", "to[", "cc[", "bcc["];
+    roots.iter().find(|root| sentence.starts_with(*root))?;
+    let mut depth = 0_usize;
+    for (at, character) in sentence.char_indices() {
+        match character {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 => return Some((sentence.get(..at)?, sentence.get(at + 1..)?.trim_start())),
+            ' ' if depth == 0 => return Some((sentence.get(..at)?, sentence.get(at + 1..)?)),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A sentence where it belongs.
+fn shown(bench: &Bench<'_>, manifest: &Manifest, reason: Reason, sentence: &str) -> Diagnostic {
+    let code = Code::Operator(reason);
+    if let Some((field, message)) = field_of(sentence) {
+        // What is said of From as a whole is said of the address.
         let field = if field == "message.from" { "message.from.address" } else { field };
         return bench.at_field(manifest, code, field, message);
     }
-    let field = match obstacle.reason {
+    let field = match reason {
         Reason::ServerNotPermitted | Reason::ServerNotFound => "serverRef",
-        Reason::TemplateNotPermitted | Reason::TemplateNotFound | Reason::TemplateInvalid => {
-            "message.templateRef"
-        }
+        Reason::TemplateNotPermitted
+        | Reason::TemplateNotFound
+        | Reason::TemplateInvalid
+        | Reason::RenderFailed => "message.templateRef",
         _ => "message",
     };
-    bench.at_field(manifest, code, field, &obstacle.message)
+    bench.at_field(manifest, code, field, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_with_their_fields() {
+        let text =
+            "message.attachments[a b.pdf]: is missing; create it; to[ada@corp.example].address: is wrong";
+        let sentences = sentences_of(text);
+        let parts: Vec<_> = sentences.iter().filter_map(|sentence| field_of(sentence)).collect();
+        assert_eq!(
+            parts,
+            [
+                ("message.attachments[a b.pdf]", "is missing; create it"),
+                ("to[ada@corp.example].address", "is wrong")
+            ]
+        );
+        assert_eq!(field_of("the MailServerConfig: x"), None);
+    }
 }

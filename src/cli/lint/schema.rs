@@ -12,6 +12,7 @@ use jsonschema::PatternOptions;
 use jsonschema::error::ValidationErrorKind;
 use kube::core::cel::{self, CompiledSchema};
 use serde_json::{Map, Value as Json};
+use std::sync::LazyLock;
 
 /// The schema of a kind, ready to judge with.
 struct Schema {
@@ -34,9 +35,15 @@ pub struct Judged {
     pub problems: Vec<Diagnostic>,
 }
 
+static OURS: LazyLock<Result<Schemas, String>> = LazyLock::new(Schemas::new);
+
 impl Schemas {
-    /// From the CRDs. Fails only if these are no schemas.
-    pub fn new() -> Result<Self, String> {
+    /// Those of our CRDs, made once. Fails only if these are no schemas.
+    pub fn ours() -> Result<&'static Self, &'static str> {
+        OURS.as_ref().map_err(String::as_str)
+    }
+
+    fn new() -> Result<Self, String> {
         let schemas = crds::all().into_iter().filter_map(|crd| {
             let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == crd.spec.names.kind)?;
             let version = crd.spec.versions.into_iter().next()?;

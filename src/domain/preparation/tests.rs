@@ -184,7 +184,7 @@ fn the_status_hears_what_was_used() {
     let locales = ["de", "en", "de"].map(|tag| Locale::parse(tag).unwrap());
     let used = prepared.used(locales);
     assert_eq!(used.server, Some(ObjectKey::new("hr", "default")));
-    assert_eq!(used.template, Some((ObjectKey::new("hr", "welcome"), Some(1))));
+    assert_eq!(used.template, Some((Source::object("hr", "welcome"), Some(1))));
     assert_eq!(used.locales, ["de", "en"]);
 }
 

@@ -4,6 +4,7 @@ use crate::api::notification::Notification;
 use crate::api::status::{NotificationStatus, Phase, RecipientState, ServerUsed, Summary, TemplateUsed};
 use crate::api::{ConditionType, Reason};
 use crate::domain::ledger;
+use crate::domain::lookup::Source;
 use crate::domain::object::ObjectKey;
 use crate::domain::outcome::Outcome;
 use crate::domain::preparation::Obstacle;
@@ -17,8 +18,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 pub struct Used {
     /// The MailServerConfig.
     pub server: Option<ObjectKey>,
-    /// The template with its generation.
-    pub template: Option<(ObjectKey, Option<i64>)>,
+    /// The template, with its generation if it is an object.
+    pub template: Option<(Source, Option<i64>)>,
     /// Languages used.
     pub locales: Vec<String>,
 }
@@ -50,8 +51,8 @@ pub fn attempted(notification: &Notification, attempt: &Attempt<'_>, now: Timest
         status.server = server
             .as_ref()
             .map(|key| ServerUsed { name: key.name.to_string(), namespace: key.namespace.to_string() });
-        status.template = template.as_ref().map(|(key, generation)| TemplateUsed {
-            source: key.to_string(),
+        status.template = template.as_ref().map(|(source, generation)| TemplateUsed {
+            source: source.to_string(),
             generation: *generation,
             locale: (!locales.is_empty()).then(|| locales.join(",")),
         });

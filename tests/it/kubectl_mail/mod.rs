@@ -1,0 +1,105 @@
+//! `kubectl mail` as people use it: the real kubectl finds the plugin on its PATH, the real API server answers, the
+//! shared operator acts, and a mail server of the test takes the mail. This file holds what the tests of all files need.
+
+mod edit;
+mod preview;
+mod templates;
+
+use crate::objects::Space;
+use mail_operator_testbed::ControlPlane;
+use std::path::{Path, PathBuf};
+use tokio::io::AsyncWriteExt;
+
+/// Where the plugin is, as the only folder besides the system's.
+pub fn search_path() -> String {
+    let plugin = Path::new(env!("CARGO_BIN_EXE_kubectl-mail")).parent().unwrap().to_owned();
+    format!("{}:{}", plugin.display(), std::env::var("PATH").unwrap())
+}
+
+/// A folder for kubectl's caches, and for whoever looks for ~/.kube/config.
+pub fn home() -> PathBuf {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kubectl-mail-home");
+    std::fs::create_dir_all(&home).unwrap();
+    home
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Checks the exit code and that all these words were said, on either stream.
+    #[track_caller]
+    pub fn says(&self, code: i32, words: &[&str]) -> &Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        for word in words {
+            assert!(
+                self.stdout.contains(word) || self.stderr.contains(word),
+                "{word:?} is missing: {self:#?}"
+            );
+        }
+        self
+    }
+}
+
+/// A call of `kubectl mail`.
+pub struct Call {
+    command: tokio::process::Command,
+    input: String,
+}
+
+impl Call {
+    /// As administrator of a control plane.
+    pub fn new(plane: &ControlPlane, arguments: &[&str]) -> Self {
+        let mut command = tokio::process::Command::new(plane.kubectl_path());
+        command.arg("mail").args(arguments).env("PATH", search_path()).env("HOME", home());
+        command.env("KUBECONFIG", plane.kubeconfig()).env("LC_ALL", "C.UTF-8");
+        command.env_remove("COLUMNS").env_remove("NO_COLOR").kill_on_drop(true);
+        Self { command, input: String::new() }
+    }
+
+    /// With another environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// With this on standard input.
+    pub fn input(mut self, input: &str) -> Self {
+        self.input = input.into();
+        self
+    }
+
+    /// Runs to the end.
+    pub async fn run(mut self) -> Ran {
+        use std::process::Stdio;
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // A program that ends without reading says why by itself.
+        let _ = stdin.write_all(self.input.as_bytes()).await;
+        drop(stdin);
+        let output = child.wait_with_output().await.unwrap();
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Space {
+    /// Runs `kubectl mail` in the namespace.
+    pub async fn mail(&self, arguments: &[&str]) -> Ran {
+        self.mail_call(arguments).run().await
+    }
+
+    /// A call of `kubectl mail` in the namespace.
+    pub fn mail_call(&self, arguments: &[&str]) -> Call {
+        Call::new(self.plane, &[arguments, &["-n", &self.name]].concat())
+    }
+}
