@@ -309,7 +309,8 @@ fn field_of(sentence: &str) -> Option<(&str, &str)> {
             '[' => depth += 1,
             ']' => depth = depth.saturating_sub(1),
             ':' if depth == 0 => return Some((sentence.get(..at)?, sentence.get(at + 1..)?.trim_start())),
-            ' ' if depth == 0 => return Some((sentence.get(..at)?, sentence.get(at + 1..)?)),
+            // Then the field is a part of the sentence.
+            ' ' if depth == 0 => return Some((sentence.get(..at)?, sentence)),
             _ => {}
         }
     }
@@ -353,5 +354,6 @@ mod tests {
             ]
         );
         assert_eq!(field_of("the MailServerConfig: x"), None);
+        assert_eq!(field_of("to[a] and cc[b] are the same"), Some(("to[a]", "to[a] and cc[b] are the same")));
     }
 }

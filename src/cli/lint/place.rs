@@ -63,7 +63,7 @@ pub fn find<'a>(root: &'a Node, steps: &[Step]) -> Place<'a> {
             place.complete = false;
             return place;
         };
-        place = Place { key: key.or(place.key), value, complete: true };
+        place = Place { key, value, complete: true };
     }
     place
 }
@@ -87,6 +87,11 @@ impl Place<'_> {
         }
         if let (Some(key), true) = (self.key, !is_scalar || self.complete) {
             return key.clone();
+        }
+        if let Some(first) = self.value.entries().first() {
+            let span = first.span.start..first.value.span.end.max(first.span.end);
+            let is_one_line = text.get(span.clone()).is_some_and(|inside| !inside.trim_end().contains('\n'));
+            return if is_one_line { span } else { first.span.clone() };
         }
         let first = inside.lines().next().unwrap_or_default().trim_end();
         value.start..value.start + first.len()
@@ -177,7 +182,8 @@ mod tests {
         assert_eq!(at("spec.to[1]"), "to");
         assert_eq!(at("spec.long"), "long");
         assert_eq!(at("spec"), "spec");
-        assert_eq!(at("metadata"), "spec:");
+        assert_eq!(at("metadata"), "spec");
+        assert_eq!(at("spec.to[0]"), "address: ada@corp.example");
     }
 
     #[test]
