@@ -123,7 +123,7 @@ fn is_octal(word: &str) -> bool {
     digits.len() > 1
         && digits.starts_with('0')
         && digits.chars().all(|c| c.is_digit(8) || c == '_')
-        && digits.trim_matches(['0', '_']).len() > 0
+        && !digits.trim_matches(['0', '_']).is_empty()
 }
 
 #[cfg(test)]

@@ -116,7 +116,6 @@ impl Judge<'_> {
         for entry in root.entries() {
             match (entry.key.as_str(), properties.and_then(|known| known.get(&entry.key))) {
                 ("apiVersion" | "kind", _) => drop(object.insert(entry.key.clone(), entry.value.to_json())),
-                ("metadata", _) => {}
                 ("status", _) => self.problems.push(
                     Diagnostic::warning(
                         Code::StatusIgnored,
@@ -130,7 +129,7 @@ impl Judge<'_> {
                 ("spec", Some(schema)) if !matches!(entry.value.content, Content::Null) => {
                     object.insert("spec".into(), self.shape(schema, &entry.value, "spec"));
                 }
-                ("spec", _) => {}
+                ("metadata" | "spec", _) => {}
                 _ => self.unknown(&self.schema.written, root, &entry.key, ""),
             }
         }
@@ -190,11 +189,11 @@ impl Judge<'_> {
         let Some(keys) = keys else { return };
         let mut seen = Vec::new();
         for (at, item) in items.iter().enumerate() {
-            let values = keys.iter().filter_map(|key| item.get(key.as_str()?));
+            let mut values = keys.iter().filter_map(|key| item.get(key.as_str()?));
             let known_by: Vec<Json> = values.clone().map(Node::to_json).collect();
             if known_by.len() == keys.len() && seen.contains(&known_by) {
                 let words: Vec<_> = known_by.iter().map(sentences::shown).collect();
-                let span = values.last().map_or(item.span.clone(), |value| value.span.clone());
+                let span = values.next_back().map_or(item.span.clone(), |value| value.span.clone());
                 let name = path.rsplit('.').next().unwrap_or(path);
                 let message = format!("{} is there twice in {name}", words.join(", "));
                 let problem =
@@ -286,8 +285,8 @@ fn written(steps: &[Step]) -> String {
         match step {
             Step::Key(key) if path.is_empty() => path.push_str(key),
             Step::Key(key) => path.extend([".", key]),
-            Step::Index(at) => path.push_str(&format!("[{at}]")),
-            Step::Named(name) => path.push_str(&format!("[{name}]")),
+            Step::Index(at) => path.extend(["[", &at.to_string(), "]"]),
+            Step::Named(name) => path.extend(["[", name, "]"]),
         }
     }
     path

@@ -154,8 +154,8 @@ pub fn field_of(manifest: &Manifest, kind: &str, name: &str) -> String {
         match step {
             Step::Key(key) if field.is_empty() => field.push_str(&key),
             Step::Key(key) => field.extend([".", &key]),
-            Step::Index(at) => field.push_str(&format!("[{at}]")),
-            Step::Named(name) => field.push_str(&format!("[{name}]")),
+            Step::Index(at) => field.extend(["[", &at.to_string(), "]"]),
+            Step::Named(name) => field.extend(["[", &name, "]"]),
         }
     }
     field
@@ -191,7 +191,7 @@ fn refers(path: &[Step], kind: &str, reference: &Node) -> bool {
     match reference.get("kind").and_then(Node::text) {
         Some(written) => written == kind,
         None if field.ends_with("caRef") => kind == "ConfigMap",
-        None => field.to_ascii_lowercase().contains(&format!("{}", kind.to_ascii_lowercase())),
+        None => field.to_ascii_lowercase().contains(&kind.to_ascii_lowercase()),
     }
 }
 

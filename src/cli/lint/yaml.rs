@@ -165,7 +165,7 @@ enum Frame {
 }
 
 struct Key {
-    key: String,
+    name: String,
     raw: Option<String>,
     span: Range<usize>,
 }
@@ -351,7 +351,7 @@ impl<'a> Reader<'a> {
             Some(Frame::List { items, .. }) => items.push(node),
             Some(Frame::Map { key: slot @ None, .. }) => *slot = Some(self.key(node)?),
             Some(Frame::Map { entries, key, merged, .. }) => {
-                let Some(Key { key, raw, span }) = key.take() else { return Ok(()) };
+                let Some(Key { name: key, raw, span }) = key.take() else { return Ok(()) };
                 if key == "<<" && raw.is_some() {
                     merged.push(node);
                     return Ok(());
@@ -384,7 +384,7 @@ impl<'a> Reader<'a> {
             Content::Null => return Err(self.error(node.span, "a key is empty")),
             Content::List(_) | Content::Map(_) => return Err(self.no_key(node.span)),
         };
-        Ok(Key { key, raw: node.raw, span: node.span })
+        Ok(Key { name: key, raw: node.raw, span: node.span })
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Range<usize>) -> Node {

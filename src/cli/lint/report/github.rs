@@ -14,10 +14,11 @@ pub(super) fn write(report: &Report) -> String {
             Severity::Note => "notice",
         };
         let (name, title) = (property(&file.name), property(&finding.code.to_string()));
-        text.push_str(&format!(
-            "::{command} file={name},line={line},endLine={end_line},col={column},endColumn={end_column},title={title}::{}\n",
-            data(&whole(finding))
-        ));
+        text.extend([
+            format!("::{command} file={name},line={line},endLine={end_line},col={column},endColumn={end_column},title={title}::"),
+            data(&whole(finding)),
+            "\n".into(),
+        ]);
     }
     text.push_str(&report.summary());
     text.push('\n');

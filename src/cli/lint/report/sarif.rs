@@ -71,7 +71,7 @@ fn uri(path: &str) -> String {
         if octet.is_ascii_alphanumeric() || b"-._~/".contains(&octet) {
             uri.push(char::from(octet));
         } else {
-            uri.push_str(&format!("%{octet:02X}"));
+            uri.extend([format!("%{octet:02X}")]);
         }
     }
     uri
