@@ -94,7 +94,7 @@ impl Phase {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RecipientStatus {
-    /// The address as in `spec.to`.
+    /// The address as in `spec.to`, `spec.cc` or `spec.bcc`.
     pub address: String,
     /// `Pending`, `Accepted`, `Refused` or `InDoubt`.
     pub state: RecipientState,

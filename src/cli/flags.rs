@@ -28,7 +28,7 @@ pub struct ClusterFlags {
     /// Act as a member of this group; may be repeated.
     #[arg(long = "as-group", global = true, value_name = "GROUP")]
     pub as_group: Vec<String>,
-    /// How long one answer of the API server may take: 10s, 1m. 0: for ever.
+    /// How long one answer of the API server may take: 10s, 1m. 0: for ever. Default: 30s.
     #[arg(long, global = true, value_name = "DURATION")]
     pub request_timeout: Option<String>,
     /// Namespace that the operator runs in.
@@ -81,4 +81,10 @@ pub struct Flags {
     /// Output for machines.
     #[arg(long, short = 'o', global = true, value_enum, value_name = "FORMAT")]
     pub output: Option<Format>,
+}
+
+/// Reads a length of time as Go writes it.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let parsed = crate::api::shared::DurationText(text.into()).parse();
+    parsed.ok_or_else(|| "must be a length of time such as 30s, 5m or 1h".into())
 }

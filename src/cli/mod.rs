@@ -6,9 +6,12 @@ mod cluster;
 mod commands;
 mod failure;
 mod flags;
+mod following;
+mod interrupt;
 pub mod lint;
 mod output;
 mod problems;
+mod story;
 mod world;
 
 pub use commands::{Arguments, Command};

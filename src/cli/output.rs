@@ -8,7 +8,7 @@ mod time;
 
 pub use markdown::render as markdown;
 pub use table::{Cell, Table};
-pub use text::{width, wrap};
+pub use text::wrap;
 pub use time::{ago, moment, span};
 
 use crate::cli::failure::{Exit, Failure};
@@ -54,10 +54,9 @@ impl Mark {
             Self::Waiting | Self::Skipped => DIM,
         }
     }
-}
 
-impl Display for Mark {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    /// How it is written, also where only ASCII can be shown.
+    fn symbol(self) -> &'static str {
         let (symbol, plain) = match self {
             Self::Good => ("✓", "+"),
             Self::Bad => ("✗", "x"),
@@ -65,7 +64,13 @@ impl Display for Mark {
             Self::Waiting => ("…", "."),
             Self::Skipped => ("-", "-"),
         };
-        f.write_str(&paint(self.style(), if text::is_unicode() { symbol } else { plain }))
+        if text::is_unicode() { symbol } else { plain }
+    }
+}
+
+impl Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&paint(self.style(), self.symbol()))
     }
 }
 
@@ -87,10 +92,14 @@ pub fn note(words: &str) {
 }
 
 /// A mark and a text, wrapped beside it.
-pub fn marked(mark: Mark, words: &str) {
-    for (at, line) in wrap(words, 2).into_iter().enumerate() {
-        if at == 0 { say(format_args!("{mark} {line}")) } else { say(format_args!("  {line}")) }
-    }
+pub fn marked(mark: Mark, words: &str) -> Vec<String> {
+    let beside = |(at, line)| if at == 0 { format!("{mark} {line}") } else { format!("  {line}") };
+    wrap(words, 2).into_iter().enumerate().map(beside).collect()
+}
+
+/// Several lines of the result.
+pub fn say_all(lines: impl IntoIterator<Item = String>) {
+    lines.into_iter().for_each(say);
 }
 
 /// Prints for machines.

@@ -14,6 +14,7 @@ use crate::domain::problem::Problem;
 use crate::domain::server::Server;
 use crate::domain::status::conditions;
 use crate::domain::status::server::{self as status, Findings, begun, ready_changed};
+use crate::domain::verification::Verification;
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -188,19 +189,22 @@ fn begin(context: &Context, server: &Arc<Server>, request: Option<&String>) {
     if delivery.servers.state(&server.key).verifying {
         return;
     }
+    let request = request.cloned();
     delivery.servers.note(&server.key, |state| {
         state.verifying = true;
-        if let Some(request) = request {
-            state.handled_request = Some(request.clone());
-            // Somebody pressed "Test": what held the server is to be seen afresh.
+        if request.is_some() {
+            // Somebody pressed "Test": what held the server is to be seen afresh, and each stage as it passes.
             state.hold = None;
+            state.progress = Some(Arc::new(Verification::begin(server.generation, Timestamp::now())));
         }
     });
     tokio::spawn(async move {
         let verifying = AssertUnwindSafe(delivery.verify(&server)).catch_unwind().await;
+        // The request is answered by the result, not by its beginning: whoever waits for the echo finds both at once.
+        delivery.servers.note(&server.key, |state| state.answered_request = request);
         match verifying {
             Ok(verification) => delivery.verified(&server, verification),
-            Err(_) => delivery.servers.update(&server.key, |state| state.verifying = false),
+            Err(_) => delivery.servers.update(&server.key, ServerState::end_verification),
         }
     });
 }
@@ -216,6 +220,7 @@ fn render(
     let hold = state.hold.as_ref().filter(|hold| hold.until > now);
     let findings = Findings {
         verification: current,
+        progress: state.progress.as_deref().filter(|found| Some(found.generation) == generation),
         hold: hold.map(|hold| (&hold.failure, hold.until)),
         next: state.next,
         usage: state.usage.as_ref(),

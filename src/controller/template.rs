@@ -51,13 +51,17 @@ async fn follow(context: &Context) {
             }
             Some(Seen::Undecodable { key, problem, .. }) => {
                 tracing::warn!(template = %key, problem, "template cannot be decoded");
-                early.iter_mut().for_each(|early| drop(early.remove(&key)));
+                if let Some(early) = &mut early {
+                    early.remove(&key);
+                }
                 let source = Source::Object(key);
                 context.delivery.catalog_mut().store(source.clone(), KnownTemplate::undecodable(&problem));
                 changed(context, source).await;
             }
             Some(Seen::Gone(key, _)) => {
-                early.iter_mut().for_each(|early| drop(early.remove(&key)));
+                if let Some(early) = &mut early {
+                    early.remove(&key);
+                }
                 let source = Source::Object(key);
                 context.delivery.catalog_mut().forget(&source);
                 changed(context, source).await;

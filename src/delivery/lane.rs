@@ -169,7 +169,7 @@ impl Delivery {
             self.accounts.forget(&server.key);
         }
         self.servers.update(&server.key, |state| {
-            state.verifying = false;
+            state.end_verification();
             state.usage = Some(account.used(now));
             if verification.succeeded() {
                 state.proven = Some((verification.generation, verification.fingerprint.clone()));

@@ -49,15 +49,18 @@ impl Delivery {
         let target = step(found, CredentialsResolved, target)?;
         let reason = if server.login == Login::None { Reason::NoLogin } else { Reason::Succeeded };
         found.pass(CredentialsResolved, reason, "everything the spec refers to was found and may be used");
+        self.servers.passed(&server.key, found);
 
         // First of all, so that a token that shows by itself that it will be refused bothers no mail server.
         let acquired = match &server.login {
             Login::OAuth2(login) => Some(self.acquire(server, login, &credentials, found).await?),
             Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
         };
+        self.servers.passed(&server.key, found);
 
         let resolved = step(found, NameResolved, smtp::resolve(&target).await)?;
         found.pass(NameResolved, Reason::Succeeded, resolved.in_words(&target));
+        self.servers.passed(&server.key, found);
 
         let connection = step(found, Connected, smtp::connect(&target, &resolved.addresses).await)?;
         let address = connection.info().address;
@@ -66,9 +69,11 @@ impl Delivery {
             Some(_) => format!("connected to {} through the proxy at {address}", server.host_and_port()),
         };
         found.pass(Connected, Reason::Succeeded, message);
+        self.servers.passed(&server.key, found);
 
         let connection = step(found, Secured, connection.secure().await)?;
         describe(server, connection.info(), found);
+        self.servers.passed(&server.key, found);
 
         let login = target::login(server, &credentials, acquired.as_ref().map(|acquired| &*acquired.token));
         let authenticated = connection.authenticate(login.as_ref()).await;

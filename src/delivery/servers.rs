@@ -38,10 +38,14 @@ pub struct ServerState {
     pub next: Option<Timestamp>,
     /// A verification is under way.
     pub verifying: bool,
+    /// How far one has come that somebody asked for and watches.
+    pub progress: Option<Arc<Verification>>,
     /// Sending is held although the login works.
     pub hold: Option<Hold>,
     /// How the server took AUTH the last time.
     pub auth_hint: Option<AuthHint>,
+    /// The value of the annotation that the verification which is about to end obeys.
+    pub answered_request: Option<String>,
     /// The value of the annotation that was last obeyed.
     pub handled_request: Option<String>,
 }
@@ -88,6 +92,15 @@ impl ServerState {
         at_login && self.proven.as_ref().is_some_and(replaced)
     }
 
+    /// A verification has come to its end, and with it what was asked for.
+    pub fn end_verification(&mut self) {
+        self.verifying = false;
+        self.progress = None;
+        if let Some(answered) = self.answered_request.take() {
+            self.handled_request = Some(answered);
+        }
+    }
+
     fn is_held(&self, now: Timestamp) -> bool {
         self.hold.as_ref().is_some_and(|hold| hold.until > now)
     }
@@ -110,6 +123,16 @@ impl Servers {
     /// Changes a server's state without telling anyone: for who is about to look at it himself.
     pub fn note(&self, server: &ObjectKey, change: impl FnOnce(&mut ServerState)) {
         change(&mut lock(&self.0).entry(server.clone()).or_default().state);
+    }
+
+    /// A stage was passed; told where somebody watches.
+    pub(super) fn passed(&self, server: &ObjectKey, found: &Verification) {
+        if let Some(known) = lock(&self.0).get_mut(server)
+            && let Some(progress) = &mut known.state.progress
+        {
+            *progress = Arc::new(found.clone());
+            known.news.notify_one();
+        }
     }
 
     /// A message went through: whatever held the server is over.

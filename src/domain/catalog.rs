@@ -76,9 +76,9 @@ impl Draft {
         let template = match &self.layouts {
             Ok(layouts) => {
                 let names: Vec<_> = layouts.iter().map(|(source, _)| source.to_string()).collect();
-                let named = names.iter().zip(layouts);
+                let each = names.iter().zip(layouts);
                 let layouts: Vec<_> =
-                    named.map(|(name, (_, known))| Layout { name, spec: &known.spec }).collect();
+                    each.map(|(name, (_, known))| Layout { name, spec: &known.spec }).collect();
                 Template::compile(&self.spec, &layouts)
             }
             Err(problem) => Err(vec![problem.clone()]),

@@ -380,7 +380,7 @@ impl<'a> Desk<'a> {
 
 /// Where the login's Secrets, or what is made of them, are about to be sent. Microsoft's built-in hosts need
 /// no permission, since the spec cannot move them; but a proxy can lead elsewhere under any name, so it needs one.
-fn destinations(server: &Server) -> Vec<Destination<'_>> {
+pub fn destinations(server: &Server) -> Vec<Destination<'_>> {
     let mail = Destination { host: &server.host, port: server.port };
     let (token, hosts) = match &server.login {
         Login::OAuth2(oauth2) if oauth2.built_in_hosts => (true, Vec::new()),
@@ -400,11 +400,7 @@ fn token_host(oauth2: &OAuth2Login) -> Option<Destination<'_>> {
 /// Reads the annotation that says when a credential ends: a time, or a date. It is a reminder: one that cannot
 /// be read is told, and stops no mail.
 fn expiry(kind: &str, name: &str, stored: &Stored) -> Option<Expiry> {
-    let text = stored.annotations.get(EXPIRES_AT)?.trim();
-    let time = text.parse::<Timestamp>().ok().or_else(|| {
-        let date: jiff::civil::Date = text.parse().ok()?;
-        Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
-    });
+    let time = end(stored.annotations.get(EXPIRES_AT)?);
     let format = "must be a date such as 2027-01-31 or a time such as 2027-01-31T12:00:00Z";
     let at = time.ok_or_else(|| format!("annotation {EXPIRES_AT} of {kind} {name} {format}"));
     let what = match kind {
@@ -412,6 +408,15 @@ fn expiry(kind: &str, name: &str, stored: &Stored) -> Option<Expiry> {
         _ => format!("the trust in {kind} {name}"),
     };
     Some(Expiry { what, at })
+}
+
+/// A time, or the beginning of a day.
+pub fn end(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    text.parse::<Timestamp>().ok().or_else(|| {
+        let date: jiff::civil::Date = text.parse().ok()?;
+        Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    })
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ fn report(notification: &Notification, new: NotificationStatus, next: Next) -> D
 }
 
 /// In doubt under `Hold`, or restored from a backup: only the annotation ends it.
-fn needs_a_person(notification: &Notification) -> bool {
+pub fn needs_a_person(notification: &Notification) -> bool {
     notification.status.as_ref().is_some_and(|status| status.phase == Phase::InDoubt)
         || is_restored(notification)
 }

@@ -14,11 +14,13 @@ mod kubectl_mail;
 mod leadership;
 mod lint;
 mod mail_servers;
+mod mime;
 mod notifications;
 mod objects;
 mod operator;
 mod outcomes;
 mod servers;
+mod standard;
 mod templates;
 
 use std::time::Duration;

@@ -21,6 +21,14 @@ pub struct Follow<K: Kind> {
     events: Option<BoxStream<'static, kube::Result<WatchEvent<K>>>>,
 }
 
+/// What was seen of an object.
+enum News<K> {
+    /// Another version of it.
+    Version(Box<K>),
+    /// It is gone, or is another one by now.
+    Gone,
+}
+
 impl<K: Kind> Follow<K> {
     /// From this version of the object on.
     pub fn new(cluster: &Cluster, object: &K) -> Self {
@@ -43,8 +51,10 @@ impl<K: Kind> Follow<K> {
             if let Some(events) = &mut self.events {
                 match events.try_next().await {
                     Ok(Some(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
-                        if let Some(news) = self.take(object) {
-                            return Ok(news);
+                        match self.take(object) {
+                            Some(News::Version(object)) => return Ok(Some(*object)),
+                            Some(News::Gone) => return Ok(None),
+                            None => {}
                         }
                     }
                     Ok(Some(WatchEvent::Deleted(_))) => return Ok(None),
@@ -59,33 +69,35 @@ impl<K: Kind> Follow<K> {
                 Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
             }
             // Whatever was missed between the last version and the watch, or instead of it.
-            if let Some(news) = self.look().await? {
-                return Ok(news);
+            match self.look().await? {
+                Some(News::Version(object)) => return Ok(Some(*object)),
+                Some(News::Gone) => return Ok(None),
+                None => {}
             }
         }
     }
 
-    /// Reads the object; `Some(None)`: gone; `None`: nothing new.
-    async fn look(&mut self) -> Result<Option<Option<K>>, Failure> {
+    /// Reads the object; `None`: nothing new.
+    async fn look(&mut self) -> Result<Option<News<K>>, Failure> {
         let request = Request::new::<K>("get").namespace(Some(&self.cluster.namespace)).name(&self.name);
         match self.cluster.answer(self.api.get_opt(&self.name)).await {
             Ok(Ok(Some(object))) => Ok(self.take(object)),
-            Ok(Ok(None)) => Ok(Some(None)),
+            Ok(Ok(None)) => Ok(Some(News::Gone)),
             // An API server that is away comes back; who follows has a deadline of his own.
             Ok(Err(kube::Error::Service(_) | kube::Error::HyperError(_))) | Err(_) => Ok(None),
             Ok(Err(error)) => self.cluster.ask(&request, std::future::ready(Err(error))).await,
         }
     }
 
-    fn take(&mut self, object: K) -> Option<Option<K>> {
+    fn take(&mut self, object: K) -> Option<News<K>> {
         if object.meta().uid != self.uid {
-            return Some(None);
+            return Some(News::Gone);
         }
         let version = object.meta().resource_version.clone().unwrap_or_default();
         if version == self.version {
             return None;
         }
         self.version = version;
-        Some(Some(object))
+        Some(News::Version(Box::new(object)))
     }
 }

@@ -146,6 +146,11 @@ impl Cluster {
         failure.next(format!("there are none at all in this namespace: kubectl get {plural} -A"))
     }
 
+    /// Says that the cluster does not know the kind.
+    pub fn not_installed<K: Kind>() -> Failure {
+        refusal::not_installed(&Request::new::<K>("get").resource)
+    }
+
     /// Whether it is certain that the namespace that is meant does not exist.
     async fn is_namespace_absent(&self) -> bool {
         let api: Api<Namespace> = Api::all(self.client.clone());

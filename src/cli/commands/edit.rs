@@ -49,7 +49,7 @@ impl Edit {
             let text = editor.edit(&mut draft, &complaints).await?;
             if text.trim().is_empty() || manifest::is_same(&text, &original) {
                 draft.discard();
-                output::marked(Mark::Good, "nothing changed, nothing applied");
+                output::say_all(output::marked(Mark::Good, "nothing changed, nothing applied"));
                 return Ok(Exit::Good);
             }
             if !complaints.is_empty() && draft.is_as_before(&text) {
@@ -152,7 +152,7 @@ fn tell(world: &World, flags: &Flags, applied: &MessageTemplate, new: bool) -> R
     let name = applied.metadata.name.as_deref().unwrap_or_default();
     let source = Source::object(&world.namespace, name);
     let done = if new { "created" } else { "changed" };
-    output::marked(Mark::Good, &format!("MessageTemplate {source} {done}"));
+    output::say_all(output::marked(Mark::Good, &format!("MessageTemplate {source} {done}")));
     if let Some((before, _)) = world.catalog.overridden(&source) {
         output::say(format_args!(
             "  to have {before} back: kubectl mail restore {name} -n {}",

@@ -50,12 +50,12 @@ impl Restore {
         let source = Source::object(namespace, name);
         let Some(known) = world.catalog.template(&source).cloned() else {
             let (meaning, _) = world.template(name)?;
-            output::marked(
+            output::say_all(output::marked(
                 Mark::Good,
                 &format!(
                     "nothing to restore: {name} is not edited in namespace {namespace}, where it is {meaning}"
                 ),
-            );
+            ));
             if let Source::Object(key) = meaning {
                 output::say(format_args!(
                     "  for the whole cluster: kubectl mail restore {name} -n {}",
@@ -89,7 +89,7 @@ impl Restore {
         } else {
             format!("Notifications of namespace {namespace}")
         };
-        output::marked(Mark::Good, &format!("{source} deleted: {whose} get {before} again"));
+        output::say_all(output::marked(Mark::Good, &format!("{source} deleted: {whose} get {before} again")));
         Ok(Exit::Good)
     }
 }

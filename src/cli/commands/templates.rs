@@ -86,7 +86,7 @@ fn list(world: &World, format: Option<Format>) -> Result<Exit, Failure> {
             status,
         ]);
     }
-    table.print();
+    output::say_all(table.into_lines());
     Ok(Exit::Good)
 }
 
@@ -115,9 +115,9 @@ fn show(world: &World, found: &Found, format: Option<Format>) -> Result<Exit, Fa
     fact("Overrides", entry.overrides.clone().unwrap_or_default());
     fact("Differs in", entry.differs.join(", "));
     output::say("");
-    facts.print();
+    output::say_all(facts.into_lines());
     for problem in &entry.problems {
-        output::marked(Mark::Bad, problem);
+        output::say_all(output::marked(Mark::Bad, problem));
     }
     variables(&entry.variables);
     hints(world, source, known);
@@ -145,7 +145,7 @@ fn variables(variables: &[Variable]) {
             words.join("; ").into(),
         ]);
     }
-    table.print();
+    output::say_all(table.into_lines());
 }
 
 fn shown(value: &serde_json::Value) -> String {

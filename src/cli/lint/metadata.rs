@@ -63,7 +63,8 @@ pub fn check(manifest: &Manifest) -> Vec<Diagnostic> {
             .field("metadata.generateName"),
         ),
         (Some(name), _) => {
-            problems.extend(object_name(name, 253, true).map(|message| wrong(name, "metadata.name", message)));
+            problems
+                .extend(object_name(name, 253, true).map(|message| wrong(name, "metadata.name", message)));
         }
     }
     if let Some(namespace) = metadata.get("namespace") {

@@ -1,7 +1,7 @@
 //! Tables as kubectl prints them, with colours; the last column is wrapped where there is a terminal.
 
 use crate::cli::output::text::{fit, width};
-use crate::cli::output::{DIM, paint, say};
+use crate::cli::output::{DIM, Mark, paint};
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr;
 
@@ -22,6 +22,11 @@ impl Cell {
     /// A text in a style.
     pub fn new(text: impl Into<String>, style: Style) -> Self {
         Self { text: text.into(), style }
+    }
+
+    /// A mark.
+    pub fn marked(mark: Mark) -> Self {
+        Self::new(mark.symbol(), mark.style())
     }
 }
 
@@ -57,11 +62,9 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Prints it.
-    pub fn print(&self) {
-        for line in self.lines(width()) {
-            say(line);
-        }
+    /// Its lines, for the terminal there is.
+    pub fn into_lines(self) -> Vec<String> {
+        self.lines(width())
     }
 
     fn lines(&self, room: Option<usize>) -> Vec<String> {

@@ -6,6 +6,7 @@ use crate::api::notification::OnInDoubt;
 use crate::delivery::Delivery;
 use crate::delivery::journal::Denied;
 use crate::delivery::metrics::Outcome as Label;
+use crate::domain::address::EmailAddress;
 use crate::domain::failure::{Failure, Phase, Scope};
 use crate::domain::outcome::Outcome;
 use crate::domain::preparation::Composed;
@@ -45,7 +46,7 @@ impl Delivery {
         let message = &composed.message;
         let envelope = Envelope {
             from: message.envelope_from.as_str(),
-            recipients: composed.envelope.iter().map(|address| address.as_str()).collect(),
+            recipients: composed.envelope.iter().map(EmailAddress::as_str).collect(),
             size: message.bytes.len() as u64,
             eight_bit: message.eight_bit,
             smtputf8: message.smtputf8,

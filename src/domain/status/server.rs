@@ -19,6 +19,8 @@ const WARN_DAYS: i64 = 30;
 pub struct Findings<'a> {
     /// The last way through the stages, if it speaks about the spec as it is now.
     pub verification: Option<&'a Verification>,
+    /// How far a verification has come that somebody asked for.
+    pub progress: Option<&'a Verification>,
     /// Why sending is held although the server can be logged in to, and until when.
     pub hold: Option<(&'a StageFailure, Timestamp)>,
     /// When the stages are gone through again.
@@ -64,7 +66,10 @@ fn valid(
 ) -> MailServerConfigStatus {
     let verification = findings.verification;
     summary(&mut conditions, server, findings);
-    stages(&mut conditions, server, verification);
+    match findings.progress {
+        Some(progress) => under_way(&mut conditions, server, progress),
+        None => stages(&mut conditions, server, verification),
+    }
     warnings(&mut conditions, server, verification, now);
     let facts = verification.and_then(|verification| verification.server.clone());
     MailServerConfigStatus {
@@ -144,17 +149,12 @@ fn stages(conditions: &mut Conditions<'_>, server: &Server, verification: Option
         if stage == ConditionType::TokenAcquired && !matches!(server.login, Login::OAuth2(_)) {
             continue;
         }
-        let passed = verification.and_then(|found| found.passed.iter().find(|(passed, ..)| *passed == stage));
         let failed =
             verification.and_then(|found| found.failed.as_ref()).filter(|(failed, _)| *failed == stage);
         if let Some((_, failure)) = failed {
             failed_before = Some(stage);
             conditions.set(stage, State::False, failure.reason, &failure.message);
-        } else if let Some((_, reason, message)) = passed {
-            // Without TLS the stage is passed over, and "secured" would be a lie.
-            let state = if *reason == Reason::TLSDisabled { State::False } else { State::True };
-            conditions.set(stage, state, *reason, message);
-        } else {
+        } else if !verification.is_some_and(|found| pass(conditions, stage, found)) {
             let message = match failed_before {
                 Some(before) => format!("not tried, because {} failed", before.as_str()),
                 None => "not tried yet".into(),
@@ -162,6 +162,35 @@ fn stages(conditions: &mut Conditions<'_>, server: &Server, verification: Option
             conditions.set(stage, State::Unknown, Reason::Pending, message);
         }
     }
+}
+
+/// The stages of a verification that has not come to its end.
+fn under_way(conditions: &mut Conditions<'_>, server: &Server, progress: &Verification) {
+    let mut reached = true;
+    for stage in STAGES {
+        if stage == ConditionType::TokenAcquired && !matches!(server.login, Login::OAuth2(_)) {
+            continue;
+        }
+        if pass(conditions, stage, progress) {
+            continue;
+        }
+        if std::mem::replace(&mut reached, false) {
+            conditions.set(stage, State::Unknown, Reason::Verifying, "being tried");
+        } else {
+            conditions.set(stage, State::Unknown, Reason::Pending, "not tried yet");
+        }
+    }
+}
+
+/// Shows a stage as passed, if it was.
+fn pass(conditions: &mut Conditions<'_>, stage: ConditionType, found: &Verification) -> bool {
+    let passed = found.passed.iter().find(|(passed, ..)| *passed == stage);
+    if let Some((_, reason, message)) = passed {
+        // Without TLS the stage is passed over, and "secured" would be a lie.
+        let holds = if *reason == Reason::TLSDisabled { State::False } else { State::True };
+        conditions.set(stage, holds, *reason, message);
+    }
+    passed.is_some()
 }
 
 fn warnings(

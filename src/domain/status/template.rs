@@ -24,13 +24,14 @@ pub fn render(
     match &known.template {
         Ok(template) => {
             let locales: Vec<String> = template.locales().map(|locale| locale.as_str().to_owned()).collect();
-            let mut message = format!("can be used, in {}", locales.join(", "));
-            if let Some(overrides) = &overrides {
-                message += &format!("; overrides {overrides}");
-                if differs.is_empty() {
-                    message += ", from which it does not differ";
+            let instead = match &overrides {
+                Some(overrides) if differs.is_empty() => {
+                    format!("; overrides {overrides}, from which it does not differ")
                 }
-            }
+                Some(overrides) => format!("; overrides {overrides}"),
+                None => String::new(),
+            };
+            let message = format!("can be used, in {}{instead}", locales.join(", "));
             conditions.set(ConditionType::Ready, State::True, Reason::Valid, message);
             MessageTemplateStatus {
                 observed_generation: generation,

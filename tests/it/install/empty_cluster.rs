@@ -21,6 +21,7 @@ spec:
 #[tokio::test]
 async fn first_kustomize_then_helm() {
     let plane = ControlPlane::start().await.unwrap();
+    crate::kubectl_mail::not_installed(&plane).await;
     kustomize(&plane).await;
     ask(&plane, &["create", "namespace", "mail-operator"]).await;
     helm_upgrades_and_uninstalls(&plane).await.unwrap();
@@ -57,6 +58,7 @@ async fn helm_upgrades_and_uninstalls(plane: &ControlPlane) -> Answer {
         .await?;
     established(plane).await;
     assert_eq!(schema_version(plane).await, "0");
+    crate::kubectl_mail::older_and_not_running(plane).await;
     let refusal = plane.apply_yaml(&NOTIFICATION.replace("NAME", "new-field")).await.unwrap_err().to_string();
     assert!(refusal.contains("keepFor"), "{refusal}");
     let old = NOTIFICATION.replace("NAME", "old").replace("  delivery: {keepFor: forever}\n", "");

@@ -1,14 +1,22 @@
 //! `kubectl mail` as people use it: the real kubectl finds the plugin on its PATH, the real API server answers, the
 //! shared operator acts, and a mail server of the test takes the mail. This file holds what the tests of all files need.
 
+mod commands;
 mod edit;
+mod first_contact;
+mod interactive;
+mod page;
 mod preview;
+mod secrets;
+mod stories;
 mod templates;
+
+pub use first_contact::{not_installed, older_and_not_running};
 
 use crate::objects::Space;
 use mail_operator_testbed::ControlPlane;
 use std::path::{Path, PathBuf};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Where the plugin is, as the only folder besides the system's.
 pub fn search_path() -> String {
@@ -76,17 +84,50 @@ impl Call {
 
     /// Runs to the end.
     pub async fn run(mut self) -> Ran {
+        let input = std::mem::take(&mut self.input);
+        let mut running = self.start();
+        let mut stdin = running.child.stdin.take().unwrap();
+        // A program that ends without reading says why by itself.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        running.end().await
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Running {
         use std::process::Stdio;
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        // A program that ends without reading says why by itself.
-        let _ = stdin.write_all(self.input.as_bytes()).await;
-        drop(stdin);
-        let output = child.wait_with_output().await.unwrap();
+        Running { child: self.command.spawn().unwrap(), stdout: String::new() }
+    }
+}
+
+/// A command that runs.
+pub struct Running {
+    child: tokio::process::Child,
+    stdout: String,
+}
+
+impl Running {
+    /// Reads until the words were printed.
+    pub async fn until(&mut self, words: &str) {
+        let reading = async {
+            while !self.stdout.contains(words) {
+                let mut bytes = [0; 4096];
+                let count = self.child.stdout.as_mut().unwrap().read(&mut bytes).await.unwrap();
+                assert!(count > 0, "ended without {words:?}: {}", self.stdout);
+                self.stdout.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        };
+        let read = tokio::time::timeout(crate::objects::SOON, reading).await;
+        assert!(read.is_ok(), "{words:?} never came: {}", self.stdout);
+    }
+
+    /// Waits for the end.
+    pub async fn end(self) -> Ran {
+        let output = self.child.wait_with_output().await.unwrap();
         Ran {
             code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stdout: self.stdout + &String::from_utf8_lossy(&output.stdout),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }

@@ -6,7 +6,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::world::World;
 use crate::domain::lookup::Source;
 use crate::domain::standard;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 /// What stands above it: what it is, and how to get rid of it again.
 pub fn introduction(name: &str, world: &World, exists: bool) -> Vec<String> {
@@ -39,17 +39,16 @@ pub fn introduction(name: &str, world: &World, exists: bool) -> Vec<String> {
 
 /// The manifest, without status and bookkeeping.
 pub fn write(template: &MessageTemplate) -> Result<String, Failure> {
-    let mut value = json!({
-        "apiVersion": "mail-operator.dev/v1alpha1", "kind": "MessageTemplate",
-        "metadata": { "name": template.metadata.name, "namespace": template.metadata.namespace },
-    });
+    let mut metadata = Map::new();
+    metadata.insert("name".into(), json!(template.metadata.name));
+    metadata.insert("namespace".into(), json!(template.metadata.namespace));
     for (key, entries) in
         [("labels", &template.metadata.labels), ("annotations", &template.metadata.annotations)]
     {
         let mut entries = entries.clone().unwrap_or_default();
         entries.remove(LAST_APPLIED);
         if !entries.is_empty() {
-            value["metadata"][key] = json!(entries);
+            metadata.insert(key.into(), json!(entries));
         }
     }
     let unwritable = |error: &dyn std::fmt::Display| {
@@ -57,10 +56,14 @@ pub fn write(template: &MessageTemplate) -> Result<String, Failure> {
     };
     let mut spec = serde_json::to_value(&template.spec).map_err(|error| unwritable(&error))?;
     // Defaults say nothing.
-    if spec["access"] == json!({ "namespaces": { "from": "Same" } }) {
-        spec.as_object_mut().map(|spec| spec.remove("access"));
+    if let Some(spec) = spec.as_object_mut()
+        && spec.get("access") == Some(&json!({ "namespaces": { "from": "Same" } }))
+    {
+        spec.remove("access");
     }
-    value["spec"] = spec;
+    let value = json!({
+        "apiVersion": "mail-operator.dev/v1alpha1", "kind": "MessageTemplate", "metadata": metadata, "spec": spec
+    });
     serde_yaml::to_string(&value).map_err(|error| unwritable(&error))
 }
 

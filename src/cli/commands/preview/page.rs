@@ -115,7 +115,7 @@ impl Page {
         for attachment in &self.attachments {
             table.row([Cell::new("Attached", DIM), attachment.clone().into()]);
         }
-        table.print();
+        output::say_all(table.into_lines());
         output::say("");
         match (&self.text, &self.html) {
             (Some(text), _) => output::say(text.trim_end()),

@@ -1,28 +1,24 @@
 //! What is previewed: found in the cluster, in a file, or among the standard messages; then every page of it.
 
+use super::file::File;
 use super::page::Page;
 use super::{Preview, read};
-use crate::api::{MailServerConfig, MessageTemplate, Notification, Reason};
+use crate::api::{MailServerConfig, Notification, Reason};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
 use crate::cli::output;
 use crate::cli::problems;
 use crate::cli::world::World;
 use crate::domain::address::Mailbox;
-use crate::domain::credentials::Stored;
 use crate::domain::locale::Locale;
 use crate::domain::lookup::Found;
 use crate::domain::material::{Material, Needs};
-use crate::domain::object::ObjectKey;
 use crate::domain::preparation::{self, Obstacle, Prepared};
 use crate::domain::problem;
 use crate::domain::standard;
 use crate::domain::template::{About, Template};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
-use serde_json::Value as Json;
-use zeroize::Zeroizing;
 
 /// What somebody wants to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +106,7 @@ impl Preview {
                     world = wider;
                 }
                 Err(failure) => {
-                    output::note(&format!("what the file does not hold is not known: {}", failure.message))
+                    output::note(&format!("what the file does not hold is not known: {}", failure.message));
                 }
             }
         }
@@ -284,9 +280,8 @@ impl Preview {
     /// The languages that are wanted; `None` is whatever comes by itself.
     fn locales(&self, template: Option<&Template>) -> Result<Vec<Option<Locale>>, Failure> {
         match (self.locale.as_deref(), template) {
-            (None, _) => Ok(vec![None]),
             (Some("all"), Some(template)) => Ok(template.locales().cloned().map(Some).collect()),
-            (Some("all"), None) => Ok(vec![None]),
+            (None, _) | (Some("all"), None) => Ok(vec![None]),
             (Some(tag), _) => match Locale::parse(tag) {
                 Ok(locale) => Ok(vec![Some(locale)]),
                 Err(problem) => Err(Failure::new(Exit::Usage, format!("--locale: {problem}"))),
@@ -337,118 +332,6 @@ fn stand_in(world: &mut World, notification: &Notification) -> Result<(), Failur
     output::note(&format!("MailServerConfig {key} is not known here, so From is a stand-in: {STAND_IN}"));
     world.add_server(&config);
     Ok(())
-}
-
-/// The objects of a file that a preview takes.
-#[derive(Default)]
-struct File {
-    notifications: Vec<Notification>,
-    templates: Vec<MessageTemplate>,
-    servers: Vec<MailServerConfig>,
-    material: Material,
-}
-
-impl File {
-    fn read(text: &str, flags: &Flags) -> Result<Self, Failure> {
-        let mut file = Self::default();
-        let namespace = flags.cluster.namespace.as_deref().unwrap_or("default");
-        for document in serde_yaml::Deserializer::from_str(text) {
-            let unreadable = |error: &dyn std::fmt::Display| {
-                Failure::new(Exit::Failed, format!("the file is not YAML: {error}"))
-            };
-            let value: Json =
-                serde::Deserialize::deserialize(document).map_err(|error| unreadable(&error))?;
-            let items = match value.get("items").and_then(Json::as_array) {
-                Some(items) if value["kind"] == "List" => items.clone(),
-                _ => vec![value],
-            };
-            for item in items {
-                file.take(item, namespace)?;
-            }
-        }
-        Ok(file)
-    }
-
-    fn take(&mut self, mut object: Json, namespace: &str) -> Result<(), Failure> {
-        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-        if !["Notification", "MessageTemplate", "MailServerConfig", "ConfigMap", "Secret"]
-            .contains(&kind.as_str())
-        {
-            return Ok(());
-        }
-        let metadata = &mut object["metadata"];
-        let name =
-            metadata["name"].as_str().or(metadata["generateName"].as_str()).unwrap_or("preview").to_owned();
-        if metadata["namespace"].is_null() {
-            metadata["namespace"] = namespace.into();
-        }
-        if metadata["name"].is_null() {
-            metadata["name"] = name.clone().into();
-        }
-        if metadata["uid"].is_null() {
-            metadata["uid"] = "00000000-0000-0000-0000-000000000000".into();
-        }
-        let failure = |error: serde_json::Error| {
-            Failure::new(Exit::Failed, format!("{kind} {name} of the file cannot be read: {error}"))
-        };
-        match kind.as_str() {
-            "Notification" => self.notifications.push(serde_json::from_value(object).map_err(failure)?),
-            "MessageTemplate" => self.templates.push(serde_json::from_value(object).map_err(failure)?),
-            "MailServerConfig" => self.servers.push(serde_json::from_value(object).map_err(failure)?),
-            "ConfigMap" => {
-                let map: ConfigMap = serde_json::from_value(object).map_err(failure)?;
-                let texts = map.data.into_iter().flatten().map(|(key, text)| (key, text.into_bytes()));
-                let bytes = map.binary_data.into_iter().flatten().map(|(key, bytes)| (key, bytes.0));
-                self.material.config_maps.insert(name, stored(&map.metadata, texts.chain(bytes)));
-            }
-            _ => {
-                let secret: Secret = serde_json::from_value(object).map_err(failure)?;
-                let texts =
-                    secret.string_data.into_iter().flatten().map(|(key, text)| (key, text.into_bytes()));
-                let bytes = secret.data.into_iter().flatten().map(|(key, bytes)| (key, bytes.0));
-                self.material.secrets.insert(name, stored(&secret.metadata, bytes.chain(texts)));
-            }
-        }
-        Ok(())
-    }
-
-    fn add_to(&self, world: &mut World) {
-        let first = self.notifications.first().and_then(|first| first.namespace());
-        let first = first.or_else(|| self.templates.first().and_then(ResourceExt::namespace));
-        if let Some(namespace) = first {
-            world.namespace = namespace;
-        }
-        for template in &self.templates {
-            world.catalog.learn(template);
-        }
-        for server in &self.servers {
-            world.add_server(server);
-        }
-    }
-
-    /// Whether the file refers to something that is not in it.
-    fn lacks(&self, world: &World) -> bool {
-        let template = self.templates.iter().filter_map(ObjectKey::of).any(|key| {
-            let known = world.catalog.template(&crate::domain::lookup::Source::Object(key));
-            let found = known.and_then(|known| known.template.as_ref().err());
-            found.is_some_and(|found| found.iter().any(|problem| problem.reason == Reason::LayoutNotFound))
-        });
-        template
-            || self.notifications.iter().any(|notification| {
-                let server = preparation::server_key(notification, None, &world.catalog);
-                let named = notification.spec.message.template_ref.is_some();
-                !world.catalog.servers.contains_key(&server) || named && chosen(world, notification).is_none()
-            })
-    }
-}
-
-fn stored(metadata: &kube::api::ObjectMeta, data: impl Iterator<Item = (String, Vec<u8>)>) -> Stored {
-    Stored {
-        uid: metadata.uid.clone().unwrap_or_default(),
-        resource_version: metadata.resource_version.clone().unwrap_or_default(),
-        annotations: metadata.annotations.clone().unwrap_or_default(),
-        data: data.map(|(key, bytes)| (key, Zeroizing::new(bytes))).collect(),
-    }
 }
 
 #[cfg(test)]

@@ -152,6 +152,7 @@ fn the_same_findings_give_the_status_that_is_stored() {
     found.token = Some(TokenFacts { expires_at: Some(Time(now())), ..TokenFacts::default() });
     let findings = Findings {
         verification: Some(&found),
+        progress: None,
         hold: None,
         next: None,
         usage: None,
@@ -162,6 +163,26 @@ fn the_same_findings_give_the_status_that_is_stored() {
         serde_json::from_value(serde_json::to_value(&first).unwrap()).unwrap();
     let later = now() + Duration::from_hours(1);
     assert_eq!(render(Some(&stored), Ok(&server), Some(3), findings, later), stored);
+}
+
+#[test]
+fn a_verification_that_somebody_watches_is_shown_stage_by_stage() {
+    let server = without_login();
+    let before = verification(&server, STAGES.len(), None);
+    let progress = verification(&server, 2, None);
+    let findings = Findings { verification: Some(&before), progress: Some(&progress), ..Findings::default() };
+    let status = render(None, Ok(&server), Some(3), findings, now());
+    assert_eq!(
+        conditions(&status),
+        [
+            "Ready=True/Verified",
+            "CredentialsResolved=True/Succeeded",
+            "NameResolved=True/Succeeded",
+            "Connected=Unknown/Verifying",
+            "Secured=Unknown/Pending",
+            "Authenticated=Unknown/Pending",
+        ]
+    );
 }
 
 #[test]
@@ -218,6 +239,7 @@ fn a_held_server_says_until_when() {
     let found = verification(&server, STAGES.len(), None);
     let failure = StageFailure::temporary(Reason::Throttled, "too much at once");
     let findings = Findings {
+        progress: None,
         next: None,
         usage: None,
         verification: Some(&found),

@@ -1,0 +1,109 @@
+//! `--value` and `--values`: text from the command line becomes what the template's variable wants. What a template
+//! declares is looked up where the operator looks it up.
+
+use crate::api::MessageTemplate;
+use crate::api::message_template::{MessageTemplateSpec, VariableType};
+use crate::api::shared::{ObjectRef, Values};
+use crate::cli::cluster::Cluster;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::flags::Flags;
+use crate::cli::output;
+use crate::domain::standard;
+use crate::domain::values::Variables;
+use serde_json::Value as Json;
+
+/// Values of a file.
+pub fn parse_file(text: &str) -> Result<Values, Failure> {
+    serde_yaml::from_str(text).map_err(|error| {
+        Failure::new(Exit::Usage, format!("--values: not a YAML or JSON object of values: {error}"))
+    })
+}
+
+/// All values, those of the command line in the types that the template's variables have.
+pub async fn typed(
+    given: &[(String, String)],
+    mut values: Values,
+    template: &ObjectRef,
+    flags: &Flags,
+) -> Result<Values, Failure> {
+    let spec = find(template, flags).await?;
+    for (name, text) in given {
+        let declared =
+            spec.as_ref().and_then(|spec| spec.variables.iter().find(|variable| variable.name == *name));
+        let value = read(declared.map(|declared| declared.type_).unwrap_or_default(), text);
+        values.insert(name.clone(), value);
+    }
+    // With a layout, its variables count as well: then the operator has the last word, as it has in any case.
+    if let Some(spec) = spec.filter(|spec| spec.layout.is_none())
+        && let Ok(variables) = Variables::new(&spec.variables)
+        && let Err(problems) = variables.check(Some(&values), &[("", None)])
+    {
+        let problems: Vec<_> =
+            problems.iter().map(|problem| problem.to_string().replace("message.values.", "")).collect();
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("the values do not fit the template: {}", problems.join("; ")),
+        )
+        .next("give them with --value NAME=VALUE"));
+    }
+    Ok(values)
+}
+
+/// The template as the operator finds it; `None`: it is not known here.
+async fn find(template: &ObjectRef, flags: &Flags) -> Result<Option<MessageTemplateSpec>, Failure> {
+    let built_in = || standard::find(&template.name).filter(|_| template.namespace.is_none()).cloned();
+    // Printing a manifest must work without any cluster.
+    let Ok(cluster) = Cluster::open(&flags.cluster).await else { return Ok(built_in()) };
+    let places = match &template.namespace {
+        Some(namespace) => vec![namespace.clone()],
+        None => vec![cluster.namespace.clone(), cluster.operator_namespace.clone()],
+    };
+    for namespace in places {
+        match cluster.find::<MessageTemplate>(&namespace, &template.name).await {
+            Ok(Some(found)) => return Ok(Some(found.spec)),
+            Ok(None) => {}
+            Err(failure) => {
+                output::note(&format!(
+                    "the types of the template's variables are not known, so that each --value is text: {}",
+                    failure.message
+                ));
+                return Ok(built_in());
+            }
+        }
+    }
+    Ok(built_in())
+}
+
+/// A text as a value of the type. What does not fit stays text, and the check says what would be right.
+fn read(type_: VariableType, text: &str) -> Json {
+    let parsed: Option<Json> = match type_ {
+        VariableType::Integer | VariableType::Number | VariableType::Boolean => {
+            serde_json::from_str(text).ok()
+        }
+        VariableType::List | VariableType::Object => serde_yaml::from_str(text).ok(),
+        VariableType::String | VariableType::URL | VariableType::Email | VariableType::Date => None,
+    };
+    parsed.unwrap_or_else(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn text_becomes_what_the_variable_wants() {
+        for (type_, text, expected) in [
+            (VariableType::String, "5", json!("5")),
+            (VariableType::Integer, "5", json!(5)),
+            (VariableType::Integer, "five", json!("five")),
+            (VariableType::Number, "1.5", json!(1.5)),
+            (VariableType::Boolean, "true", json!(true)),
+            (VariableType::List, "[a, b]", json!(["a", "b"])),
+            (VariableType::Object, "{a: 1}", json!({ "a": 1 })),
+            (VariableType::Date, "2026-11-24", json!("2026-11-24")),
+        ] {
+            assert_eq!(read(type_, text), expected, "{type_:?} {text}");
+        }
+    }
+}
