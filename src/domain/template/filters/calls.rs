@@ -2,7 +2,7 @@
 //! may be in somebody's message.
 
 use super::super::jinja;
-use crate::domain::values::likeness;
+use crate::domain::likeness::likeness;
 
 /// The filters that the engine has. A test holds them against it.
 const FILTERS: [&str; 46] = [
