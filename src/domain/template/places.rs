@@ -95,13 +95,14 @@ pub(super) fn unsafe_places(source: &str, blanked: &str, variables: &Variables) 
             // `{% set a = 1 %}` is no block.
             "set" if !inside.contains('=') => blocks.push((statement, place)),
             "else" | "elif" if changed(blocks.last()) => found.push((start, message.into())),
-            end if end.starts_with("end") && end != "endraw" => {
-                let open = blocks.pop();
-                if changed(open.as_ref()) {
+            end => {
+                let ends = |(begin, _): &&(&str, Place<'_>)| end.strip_prefix("end") == Some(begin);
+                let Some(open) = blocks.last().filter(ends).copied() else { continue };
+                blocks.pop();
+                if changed(Some(&open)) {
                     found.push((start, message.into()));
                 }
             }
-            _ => {}
         }
     }
     found
