@@ -8,7 +8,8 @@ fn own(fields: &[(&str, &str)]) -> Result<String, String> {
         .iter()
         .map(|(name, value)| HeaderField { name: (*name).into(), value: (*value).into() })
         .collect();
-    let own = OwnFields::new(&fields, false).map_err(|problems| crate::domain::problem::summary(&problems))?;
+    let own =
+        OwnFields::new(&fields, false).map_err(|problems| crate::domain::problem::summary(&problems))?;
     let mut out = String::new();
     own.write(&mut out);
     Ok(out)
