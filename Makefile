@@ -1,9 +1,9 @@
 # What one does with this source tree. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help try test bench fuzz generate
+.PHONY: help try test bench fuzz generate screenshots
 
 help: ## List these
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 try: ## See a mail arrive: cluster, inbox and operator on this machine, until Ctrl-C (ONCE=1: until the first mail)
 	@tests/setup toolchain
@@ -27,3 +27,6 @@ fuzz: ## Look for inputs that break something, FUZZ_SECONDS for each target; nee
 
 generate: ## Write the generated files anew: crds/, the chart's copies, deploy/, docs/outcomes.md
 	UPDATE_GENERATED=1 cargo test --test it generated
+
+screenshots: ## Show the standard messages on a desk and on a phone, light, dark and without images; needs Chromium
+	cargo run --package mail-operator-testbed --bin screenshots

@@ -4,7 +4,7 @@
 
 use mail_operator::domain::address::{EmailAddress, Mailbox};
 use mail_operator::domain::content::Rendered;
-use mail_operator::domain::message::{Parts, build};
+use mail_operator::domain::message::{Additions, Parts, build};
 use mail_parser::MessageParser;
 
 /// From's address and name, To's address and name, Reply-To, uid, subject, text, HTML, with NUL between them.
@@ -20,8 +20,17 @@ pub fn headers(data: &[u8]) {
         return;
     };
     let date = "2026-11-24T08:15:30Z".parse().expect("a date");
-    let parts =
-        Parts { from: &from, reply_to: reply_to.as_ref(), to: &to, content: &content, date, uid: part(5) };
+    let parts = Parts {
+        from: &from,
+        reply_to: reply_to.as_ref(),
+        to: std::slice::from_ref(&to),
+        cc: &[],
+        copy_of: Some(to.address()),
+        content: &content,
+        additions: &Additions::default(),
+        date,
+        uid: part(5),
+    };
     let message = build(&parts);
     assert_eq!(message, build(&parts), "the same parts give the same bytes");
     check_bytes(&message.bytes);
@@ -30,7 +39,14 @@ pub fn headers(data: &[u8]) {
 
     let mut expected = vec!["Date", "From", "To"];
     expected.extend(reply_to.as_ref().map(|_| "Reply-To"));
-    expected.extend(["Subject", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]);
+    expected.extend([
+        "Subject",
+        "Message-ID",
+        "Auto-Submitted",
+        "X-Auto-Response-Suppress",
+        "MIME-Version",
+        "Content-Type",
+    ]);
     let names = names(&message.bytes);
     let names: Vec<_> = names.iter().filter(|name| *name != "Content-Transfer-Encoding").collect();
     assert_eq!(names, expected.iter().collect::<Vec<_>>());

@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
     ),
     printcolumn(name = "Locales", type_ = "string", json_path = ".status.locales"),
+    printcolumn(name = "Overrides", type_ = "string", json_path = ".status.overrides", priority = 1),
+    printcolumn(name = "Layouts", type_ = "string", json_path = ".status.layouts", priority = 1),
     printcolumn(
         name = "Status",
         type_ = "string",
@@ -220,7 +222,8 @@ pub struct MessageTemplateStatus {
     /// `built-in:name` for a standard message. Deleting the object restores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides: Option<String>,
-    /// Where it differs from what it overrides, for example `de subject` or `variables.contact`.
+    /// Where it differs from what it overrides, for example `de subject`, `fr missing` or `variables.contact`; at most 50
+    /// places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differs: Vec<String>,
 }

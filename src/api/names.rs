@@ -12,6 +12,8 @@ pub const VERIFY_REQUESTED_AT: &str = "mail-operator.dev/verify-requested-at";
 pub const ALLOWED_HOSTS: &str = "mail-operator.dev/allowed-hosts";
 /// On a Secret: `"true"` lets its password travel over a connection without TLS.
 pub const ALLOW_PLAINTEXT: &str = "mail-operator.dev/allow-plaintext";
+/// On a Secret: `"true"` lets Notifications of its namespace send what it holds, as values or as files.
+pub const ALLOW_VALUES: &str = "mail-operator.dev/allow-values";
 /// On a Secret: when the credential in it ends (RFC 3339 time or date), for `CredentialExpiring`.
 pub const EXPIRES_AT: &str = "mail-operator.dev/expires-at";
 /// On a Notification: `sent` or `resend`, ends what only a person can decide.

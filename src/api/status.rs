@@ -94,7 +94,7 @@ impl Phase {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RecipientStatus {
-    /// The address as in `spec.to`.
+    /// The address as in `spec.to`, `spec.cc` or `spec.bcc`.
     pub address: String,
     /// `Pending`, `Accepted`, `Refused` or `InDoubt`.
     pub state: RecipientState,
@@ -163,7 +163,7 @@ pub struct ServerUsed {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateUsed {
-    /// Where it came from: `namespace/name`.
+    /// Where it came from: `namespace/name`, or `built-in:name` for a standard message.
     pub source: String,
     /// Its generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]

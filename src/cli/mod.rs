@@ -9,7 +9,9 @@ mod flags;
 mod following;
 mod interrupt;
 mod output;
+mod problems;
 mod story;
+mod world;
 
 pub use commands::{Arguments, Command};
 pub use failure::{Exit, Failure};

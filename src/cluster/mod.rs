@@ -11,6 +11,7 @@ pub mod notifications;
 pub mod references;
 mod service_accounts;
 pub mod statuses;
+pub mod templates;
 
 pub use error::{Error, Result};
 

@@ -33,15 +33,25 @@ impl Cluster {
     }
 
     /// Reads everything that a Notification of that namespace takes values or attachments from, at once. What does not
-    /// exist is left out.
+    /// exist is left out, what we may not read is named; an error may pass.
     pub async fn material(&self, namespace: &str, needs: &Needs<'_>) -> Result<Material> {
-        let secret = async |name| Result::Ok((name, self.secret(namespace, name).await?));
-        let config_map = async |name| Result::Ok((name, self.config_map(namespace, name).await?));
+        let secret = async |name| permitted("secrets", name, self.secret(namespace, name).await);
+        let config_map = async |name| permitted("configmaps", name, self.config_map(namespace, name).await);
         let (secrets, config_maps) = tokio::try_join!(
             try_join_all(needs.secrets.iter().copied().map(secret)),
             try_join_all(needs.config_maps.iter().copied().map(config_map))
         )?;
-        Ok(Material { secrets: existing(secrets), config_maps: existing(config_maps) })
+        let mut material = Material::default();
+        for (read, found) in [(secrets, &mut material.secrets), (config_maps, &mut material.config_maps)] {
+            for one in read {
+                match one {
+                    Read::Found(name, stored) => drop(found.insert(name, stored)),
+                    Read::Absent => {}
+                    Read::Denied(resource, name) => material.denied.push((resource, name)),
+                }
+            }
+        }
+        Ok(material)
     }
 
     async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Stored>> {
@@ -68,6 +78,26 @@ impl Cluster {
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         let found = exists(within(api.get_metadata(name)).await)?;
         Ok(found.map(|account| stored(account.metadata, std::iter::empty())))
+    }
+}
+
+/// One object that was asked for.
+enum Read {
+    Found(String, Stored),
+    Absent,
+    Denied(&'static str, String),
+}
+
+/// A refusal is a finding like absence: it is told to whoever needs the object.
+fn permitted(resource: &'static str, name: &str, answer: Result<Option<Stored>>) -> Result<Read> {
+    match answer {
+        Ok(Some(stored)) => Ok(Read::Found(name.into(), stored)),
+        Ok(None) => Ok(Read::Absent),
+        Err(Error::Refused(why)) => {
+            tracing::debug!(resource, name, why, "may not be read");
+            Ok(Read::Denied(resource, name.into()))
+        }
+        Err(error) => Err(error),
     }
 }
 

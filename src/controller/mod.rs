@@ -13,6 +13,7 @@ mod waiting;
 mod watches;
 
 use crate::delivery::Delivery;
+use crate::delivery::reviews::Reviews;
 use crate::domain::catalog::Catalog;
 use crate::domain::object::ObjectKey;
 use kube::Client;
@@ -34,6 +35,12 @@ pub struct Context {
     /// Empty for all.
     namespaces: Vec<String>,
     waiting: Waiting,
+    /// Templates whose surroundings may have changed.
+    reassessments: Reviews,
+    /// Templates whose status may have become untrue.
+    reports: Reviews,
+    /// What is known before anything was seen: the standard messages.
+    blank: Catalog,
     pending: Arc<Pending>,
 }
 
@@ -59,15 +66,26 @@ impl Pending {
 }
 
 impl Context {
-    /// Watches with `client`, in `namespaces` (all if empty).
+    /// Watches with `client`, in `namespaces` (all if empty). `blank` is what is known before anything was seen.
     pub fn new(
         delivery: Arc<Delivery>,
         client: Client,
         namespaces: Vec<String>,
+        blank: Catalog,
         metrics: Metrics,
         pending: Arc<Pending>,
     ) -> Arc<Self> {
-        Arc::new(Self { delivery, metrics, client, namespaces, waiting: Waiting::default(), pending })
+        Arc::new(Self {
+            delivery,
+            metrics,
+            client,
+            namespaces,
+            waiting: Waiting::default(),
+            reassessments: Reviews::default(),
+            reports: Reviews::default(),
+            blank,
+            pending,
+        })
     }
 
     /// From now on the process is not ready before everything there is has been seen.
@@ -80,7 +98,7 @@ impl Context {
     /// Runs all controllers until `term` is cancelled.
     pub async fn run(self: Arc<Self>, term: CancellationToken) {
         // What was deleted between two terms of leadership was not seen to go.
-        *self.delivery.catalog_mut() = Catalog::default();
+        *self.delivery.catalog_mut() = self.blank.clone();
         let _ = tokio::join!(
             term.run_until_cancelled(namespace::run(self.clone())),
             term.run_until_cancelled(template::run(self.clone())),

@@ -41,6 +41,10 @@ fn learn(context: &Context, namespace: PartialObjectMeta<Namespace>) {
     let labels = namespace.metadata.labels.unwrap_or_default();
     let old = context.delivery.catalog_mut().namespaces.insert(name.clone(), labels.clone());
     if old.is_none_or(|old| old != labels) {
+        // Its templates may now find, or find no more, layouts of others.
+        for key in context.delivery.catalog().outward(&name) {
+            context.reassessments.push(key);
+        }
         context.review_dependents(&Dependency::Namespace(name));
     }
 }

@@ -6,6 +6,7 @@ use crate::cluster::Error;
 use crate::controller::Context;
 use crate::controller::waiting::Dependency;
 use crate::controller::watches::{Seen, watch};
+use crate::delivery::after;
 use crate::delivery::removals::SWEEP_EVERY;
 use crate::domain::material::{Material, Needs};
 use crate::domain::object::{ObjectKey, Uid};
@@ -132,9 +133,11 @@ async fn judge(
             context.waiting.remove(key);
             context.delivery.queue(item);
         }
-        Next::Wait { until } => {
+        Next::Wait { until, look_again } => {
             context.delivery.outbox().remove(&uid);
-            context.waiting.add(key, dependencies(context, notification), until);
+            let again = look_again.map(|wait| after(Timestamp::now(), context.delivery.paced(wait)));
+            let next = until.into_iter().chain(again).min();
+            context.waiting.add(key, dependencies(context, notification), next);
         }
         Next::Finished { .. } => {
             context.waiting.remove(key);
@@ -154,7 +157,7 @@ fn dependencies(context: &Context, notification: &Notification) -> Vec<Dependenc
         all.push(Dependency::Server(ObjectKey::new(&namespace, "default")));
         all.extend(default.cloned().map(Dependency::Server));
     }
-    all.extend(preparation::template_key(notification).map(Dependency::Template));
+    all.extend(preparation::template_places(notification, &catalog).into_iter().map(Dependency::Template));
     all.push(Dependency::Namespace(namespace));
     all
 }

@@ -1,6 +1,7 @@
 //! Notifications that cannot be sent as things are, by what they wait for.
 
 use crate::delivery::lock;
+use crate::domain::lookup::Source;
 use crate::domain::object::ObjectKey;
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
@@ -11,8 +12,8 @@ use std::sync::Mutex;
 pub enum Dependency {
     /// A MailServerConfig.
     Server(ObjectKey),
-    /// A MessageTemplate.
-    Template(ObjectKey),
+    /// A template, be it there or not.
+    Template(Source),
     /// The labels of a namespace.
     Namespace(String),
 }
@@ -29,7 +30,7 @@ struct State {
 }
 
 impl Waiting {
-    /// Notes that a Notification waits for any of `dependencies`, and until when.
+    /// Notes that a Notification waits for any of `dependencies`, and when it is looked at again without them.
     pub fn add(&self, key: &ObjectKey, dependencies: Vec<Dependency>, until: Option<Timestamp>) {
         let mut state = lock(&self.0);
         state.remove(key);
@@ -52,7 +53,7 @@ impl Waiting {
         lock(&self.0).dependents.get(dependency).into_iter().flatten().cloned().collect()
     }
 
-    /// Takes out those whose time has run out.
+    /// Takes out those that are to be looked at again.
     pub fn expired(&self, now: Timestamp) -> Vec<ObjectKey> {
         let mut state = lock(&self.0);
         let mut expired = Vec::new();

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
@@ -28,6 +29,8 @@ pub struct Accounts(Mutex<HashMap<Account, Arc<Limiter>>>);
 pub struct Limiter {
     state: Mutex<State>,
     usage: SharedUsage,
+    /// Of the counted recipients those that may still be taken back.
+    reserved: AtomicU32,
     changed: Notify,
 }
 
@@ -61,25 +64,43 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A recipient that is counted already, before it is sent to, so that several sessions together cannot exceed the
+/// Recipients that are counted already, before they are sent to, so that several sessions together cannot exceed the
 /// day's number. Taken back when it is dropped, unless the message may have gone.
 pub struct Reservation {
-    usage: SharedUsage,
+    limiter: Arc<Limiter>,
     counted: Option<Counted>,
 }
 
 impl Reservation {
+    /// For how many recipients.
+    pub fn places(&self) -> usize {
+        self.counted.map_or(0, |counted| counted.recipients() as usize)
+    }
+
+    /// Takes the places back that are more than `needed`.
+    pub fn shrink(&mut self, needed: usize) {
+        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
+        if let Some(surplus) = self.counted.as_mut().map(|counted| counted.split(needed)) {
+            self.limiter.take_back(surplus);
+        }
+    }
+
     /// The message has gone, or may have.
     pub fn keep(mut self) {
-        self.counted = None;
+        if let Some(counted) = self.counted.take() {
+            self.limiter.reserved.fetch_sub(counted.recipients(), Ordering::AcqRel);
+        }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        // Code that panics may have sent.
-        if let Some(counted) = self.counted.filter(|_| !std::thread::panicking()) {
-            lock(&self.usage).take_back(counted);
+        let Some(counted) = self.counted else { return };
+        if std::thread::panicking() {
+            // Code that panics may have sent.
+            self.limiter.reserved.fetch_sub(counted.recipients(), Ordering::AcqRel);
+        } else {
+            self.limiter.take_back(counted);
         }
     }
 }
@@ -161,20 +182,39 @@ impl Limiter {
         }
     }
 
-    /// Counts a recipient who is about to be sent to; or says until when the day's number is used up.
-    pub fn reserve(&self, now: Timestamp) -> Result<Reservation, Timestamp> {
+    /// Counts up to `wanted` recipients who are about to be sent to, as many as the day still permits. `None`: no
+    /// more for now, be they sent to or about to be.
+    pub fn reserve(self: &Arc<Self>, wanted: usize, now: Timestamp) -> Option<Reservation> {
         let limit = lock(&self.state).recipients_per_day();
         let mut usage = lock(&self.usage);
-        match limit.and_then(|limit| usage.exhausted_until(limit, now)) {
-            Some(until) => Err(until),
-            None => Ok(Reservation { counted: Some(usage.count(1, now)), usage: self.usage.clone() }),
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let places = limit.map_or(wanted, |limit| wanted.min(usage.room(limit, now)));
+        if places == 0 {
+            return None;
         }
+        let counted = usage.count(places, now);
+        self.reserved.fetch_add(places, Ordering::AcqRel);
+        Some(Reservation { counted: Some(counted), limiter: self.clone() })
     }
 
-    /// Until when the day's recipients are used up, if they are.
+    fn take_back(&self, counted: Counted) {
+        lock(&self.usage).take_back(counted);
+        self.reserved.fetch_sub(counted.recipients(), Ordering::AcqRel);
+    }
+
+    /// Until when the day's recipients are used up, if they are by those who were sent to. What is only reserved may
+    /// be free again in a moment, and nobody should be told to wait a day for that.
     pub fn exhausted_until(&self, now: Timestamp) -> Option<Timestamp> {
         let limit = lock(&self.state).recipients_per_day()?;
-        lock(&self.usage).exhausted_until(limit, now)
+        let usage = lock(&self.usage);
+        let reserved = self.reserved.load(Ordering::Acquire);
+        usage.exhausted_until(limit.saturating_add(reserved), now)
+    }
+
+    /// How many recipients may get the same message: the smallest number among the configs, `own` included.
+    pub fn recipients_per_message(&self, own: usize) -> usize {
+        let state = lock(&self.state);
+        state.limits.values().map(|limits| limits.recipients_per_message).fold(own, usize::min)
     }
 
     /// Counts an accepted message.
@@ -259,20 +299,38 @@ mod tests {
 
     #[test]
     fn several_sessions_together_do_not_exceed_the_day() {
-        let limiter = Limiter::default();
-        limiter.admit(&ObjectKey::new("a", "x"), limits(1, Some(2)));
+        let limiter = Arc::new(Limiter::default());
+        limiter.admit(&ObjectKey::new("a", "x"), limits(1, Some(5)));
         let now = Timestamp::from_second(1_000_000_020).unwrap();
-        let first = limiter.reserve(now).unwrap();
-        let second = limiter.reserve(now).unwrap();
-        assert!(limiter.reserve(now).is_err(), "nothing is sent yet, and yet it is taken");
+        let first = limiter.reserve(2, now).unwrap();
+        let second = limiter.reserve(100, now).unwrap();
+        assert_eq!((first.places(), second.places()), (2, 3), "as many as the day permits");
+        assert!(limiter.reserve(1, now).is_none(), "nothing is sent yet, and yet it is taken");
+        assert_eq!(limiter.exhausted_until(now), None, "it may be free again in a moment");
         first.keep();
         drop(second);
-        limiter.reserve(now).unwrap().keep();
-        let until = limiter.reserve(now).err().unwrap();
-        assert_eq!(limiter.exhausted_until(now), Some(until));
+        let mut third = limiter.reserve(3, now).unwrap();
+        third.shrink(1);
+        assert_eq!(third.places(), 1);
+        third.keep();
+        assert_eq!(limiter.exhausted_until(now), None);
+        limiter.reserve(9, now).unwrap().keep();
+        assert!(limiter.reserve(1, now).is_none());
+        let until = limiter.exhausted_until(now).unwrap();
         let hours = until.duration_since(now).as_secs_f64() / 3600.0;
         assert!((24.0..=25.0).contains(&hours), "{hours}");
         assert_eq!(limiter.exhausted_until(until), None);
+        assert_eq!(limiter.used(now).recipients_last_day, 5);
+        assert!(limiter.reserve(1, until).is_some());
+    }
+
+    #[test]
+    fn the_smallest_number_of_recipients_counts() {
+        let limiter = Limiter::default();
+        assert_eq!(limiter.recipients_per_message(500), 500, "nobody else has a say");
+        limiter.admit(&ObjectKey::new("a", "x"), Limits { recipients_per_message: 20, ..limits(1, None) });
+        assert_eq!(limiter.recipients_per_message(500), 20);
+        assert_eq!(limiter.recipients_per_message(5), 5);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,22 +1,27 @@
-//! One Notification on one session: MAIL and RCPT, the claim in the journal, DATA, and what became of
-//! each recipient. The claim stands between RCPT and DATA, because nothing before DATA has an effect
-//! and nothing after it can be taken back.
+//! One Notification on one session, in parcels: recipients who get the same message in one transaction. MAIL and RCPT,
+//! the claim in the journal, DATA, and what became of each recipient. The claim stands between RCPT and DATA, because
+//! nothing before DATA has an effect and nothing after it can be taken back.
 
-use crate::api::notification::{Notification, OnInDoubt, Recipient};
+mod claim;
+mod offer;
+mod transmit;
+
+use crate::api::Notification;
+use crate::delivery::Delivery;
 use crate::delivery::account::{Limiter, Reservation};
 use crate::delivery::journal::{Claim, Denied, JournalHandle, Term};
-use crate::delivery::{Delivery, metrics::Outcome as Label};
-use crate::domain::failure::{Failure, Phase, Scope};
-use crate::domain::journal::{CLAIM_VALID_FOR, Entry};
+use crate::domain::failure::Failure;
 use crate::domain::ledger;
 use crate::domain::locale::Locale;
-use crate::domain::message::Message;
 use crate::domain::outbox::Item;
 use crate::domain::outcome::Outcome;
 use crate::domain::preparation::Prepared;
-use crate::smtp::{Answer, DataOutcome, Envelope, Session};
+use crate::domain::recipients::Addressee;
+use crate::smtp::Session;
 use jiff::Timestamp;
+use offer::Offer;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,11 +33,13 @@ pub(super) enum Flow {
     Continue,
     /// With somebody else's Notification: this one goes on when its turn comes again.
     Yield,
+    /// Not at all: it ended between two messages, and this Notification goes on with another one at once.
+    Renew,
     /// Not at all, but another one may be opened at once.
     Reopen,
     /// Not at all: nobody's mail can go through this server now.
     Hold(Box<Failure>),
-    /// The journal is not ours, or cannot be written: nothing more under this term.
+    /// The journal is not ours or cannot be written, or others have reserved the rest of the day: nothing more for now.
     Stop,
 }
 
@@ -44,7 +51,7 @@ const CHUNK: Duration = Duration::from_secs(1);
 /// What an attempt works with.
 pub(super) struct Means<'a> {
     pub session: &'a mut Session,
-    pub limiter: &'a Limiter,
+    pub limiter: &'a Arc<Limiter>,
     pub journal: &'a JournalHandle,
     pub closing: &'a CancellationToken,
 }
@@ -60,11 +67,15 @@ pub(super) struct Run<'a> {
     pub locales: BTreeSet<Locale>,
     /// The longest that a server asked to wait.
     pub retry_after: Option<Duration>,
-    /// The recipient whose DATA is under way.
-    pub at_data: Option<(String, String)>,
-    /// His place in the day's recipients.
+    /// The recipients whose DATA is under way.
+    pub at_data: Option<Parcel<'a>>,
+    /// Their places in the day's recipients.
     reservation: Option<Reservation>,
-    claimed: BTreeSet<String>,
+    /// Who has had no answer in this attempt, in order.
+    left: Vec<Addressee<'a>>,
+    /// Whether a transaction was begun.
+    is_begun: bool,
+    claimed: BTreeSet<&'a str>,
     /// Outcomes that the journal knows.
     noted: usize,
     /// Outcomes that the status knows.
@@ -73,8 +84,31 @@ pub(super) struct Run<'a> {
     pub status_at: Instant,
 }
 
+/// Recipients of one message, with its Message-ID.
+#[derive(Debug, Clone)]
+pub(super) struct Parcel<'a> {
+    pub recipients: Vec<Addressee<'a>>,
+    pub message_id: String,
+}
+
+impl Parcel<'_> {
+    /// The same failure for each.
+    fn failed(&self, failure: &Failure, now: Timestamp) -> Vec<Outcome> {
+        self.each(|address, id| Outcome::failed(address, id, failure, now))
+    }
+
+    /// Nobody knows of any of them whether he gets it.
+    pub fn in_doubt(&self, why: &str, now: Timestamp) -> Vec<Outcome> {
+        self.each(|address, id| Outcome::in_doubt(address, Some(id), why, now))
+    }
+
+    fn each(&self, outcome: impl Fn(&str, &str) -> Outcome) -> Vec<Outcome> {
+        self.recipients.iter().map(|recipient| outcome(recipient.address, &self.message_id)).collect()
+    }
+}
+
 impl<'a> Run<'a> {
-    pub fn new(item: &'a Item, notification: &'a Notification, term: Term) -> Self {
+    pub fn new(item: &'a Item, notification: &'a Notification, term: Term, to: Vec<Addressee<'a>>) -> Self {
         Self {
             item,
             notification,
@@ -86,6 +120,8 @@ impl<'a> Run<'a> {
             retry_after: None,
             at_data: None,
             reservation: None,
+            left: to,
+            is_begun: false,
             claimed: BTreeSet::new(),
             noted: 0,
             stored: 0,
@@ -94,11 +130,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn note(&mut self, mut outcome: Outcome) {
-        outcome.resent = ledger::was_in_doubt(self.notification.status.as_ref(), &outcome.address);
+    /// What was at DATA has its outcomes: all of them or, if the code that makes them panics, none.
+    fn note(&mut self, mut outcomes: Vec<Outcome>) {
+        for outcome in &mut outcomes {
+            outcome.resent = ledger::was_in_doubt(self.notification.status.as_ref(), &outcome.address);
+        }
+        self.outcomes.append(&mut outcomes);
         self.at_data = None;
         self.reservation = None;
-        self.outcomes.push(outcome);
     }
 
     /// The message has gone, or may have.
@@ -108,67 +147,26 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn failed(&mut self, recipient: &Recipient, message_id: &str, failure: &Failure) {
+    fn failed(&mut self, parcel: &Parcel<'_>, failure: &Failure) {
         self.retry_after = self.retry_after.max(failure.retry_after);
-        self.note(Outcome::failed(&recipient.address, message_id, failure, Timestamp::now()));
+        self.note(parcel.failed(failure, Timestamp::now()));
     }
 }
 
 impl Delivery {
-    /// Sends to all recipients that are open, in order.
-    pub(super) async fn send(
+    /// Sends to all recipients that are left, in order.
+    pub(super) async fn send<'a>(
         &self,
-        run: &mut Run<'_>,
-        prepared: &Prepared<'_>,
+        run: &mut Run<'a>,
+        prepared: &Prepared<'a>,
         means: &mut Means<'_>,
     ) -> Flow {
-        for (index, recipient) in prepared.recipients.iter().enumerate() {
-            if index > 0 {
-                if means.closing.is_cancelled() {
-                    return Flow::Stop;
-                }
-                means.limiter.pace().await;
-                if self.has_had_its_turn(run) {
-                    return Flow::Yield;
-                }
+        while !run.left.is_empty() {
+            if let Some(flow) = self.between(run, means).await {
+                return flow;
             }
-            let composed = match prepared.compose(recipient) {
-                Ok(composed) => composed,
-                Err(obstacle) => {
-                    run.note(Outcome::unsendable(
-                        &recipient.address,
-                        obstacle.reason,
-                        &obstacle.message,
-                        Timestamp::now(),
-                    ));
-                    continue;
-                }
-            };
-            run.locales.extend(composed.locale);
-            // The day's number is used up: the worker looks at that before it takes the next Notification.
-            let Ok(reservation) = means.limiter.reserve(Timestamp::now()) else { return Flow::Yield };
-            let rest = prepared.recipients.get(index..).unwrap_or_default();
-            let offered = match self.offer(run, rest, &composed.message, means).await {
-                Ok(offered) => offered,
-                Err(denied) => return self.give_up(run, denied, means).await,
-            };
-            match offered {
-                Offer::Taken => {}
-                Offer::Settled => continue,
-                Offer::AllRefused(failure) => {
-                    for other in rest {
-                        run.failed(other, &composed.message.message_id, &failure);
-                    }
-                    return Flow::Continue;
-                }
-                Offer::Over(flow) => return flow,
-            }
-            // Once more: RCPT may have taken longer than a claim is good.
-            if let Err(denied) = self.ensure_claim(run, rest, means.journal).await {
-                return self.give_up(run, denied, means).await;
-            }
-            run.reservation = Some(reservation);
-            if let Some(flow) = self.transmit(run, recipient, &composed.message, means).await {
+            run.is_begun = true;
+            if let Some(flow) = self.send_parcel(run, prepared, means).await {
                 return flow;
             }
             if run.status_at.elapsed() >= STATUS_EVERY && run.outcomes.len() > run.stored {
@@ -178,11 +176,79 @@ impl Delivery {
         Flow::Continue
     }
 
+    /// What comes before each parcel but the first: others' turns, and the pace.
+    async fn between(&self, run: &Run<'_>, means: &Means<'_>) -> Option<Flow> {
+        if !run.is_begun {
+            return None;
+        }
+        if !means.session.usable() {
+            return Some(Flow::Renew);
+        }
+        tokio::select! {
+            biased;
+            () = means.closing.cancelled() => return Some(Flow::Stop),
+            () = means.limiter.pace() => {}
+        }
+        self.has_had_its_turn(run).then_some(Flow::Yield)
+    }
+
     /// Whether a long Notification lets others go first: after about a chunk, if another namespace waits for a
     /// session.
     fn has_had_its_turn(&self, run: &Run<'_>) -> bool {
         let Item { lane, key, .. } = run.item;
         run.started.elapsed() >= CHUNK && self.outbox().others_due(lane, &key.namespace, Timestamp::now())
+    }
+
+    /// One transaction with as many of the recipients that are left as get the same message, server and limits permit.
+    /// `Some` ends the session's use for this Notification.
+    async fn send_parcel<'a>(
+        &self,
+        run: &mut Run<'a>,
+        prepared: &Prepared<'a>,
+        means: &mut Means<'_>,
+    ) -> Option<Flow> {
+        let wanted = if prepared.is_shared() {
+            means.limiter.recipients_per_message(prepared.at_once()).min(means.session.takes_at_once())
+        } else {
+            1
+        };
+        let now = Timestamp::now();
+        let Some(mut reservation) = means.limiter.reserve(wanted.min(run.left.len()), now) else {
+            // The worker looks at the day's number before it takes the next Notification. What others have only
+            // reserved may be free again soon.
+            let is_exhausted = means.limiter.exhausted_until(now).is_some();
+            return Some(if is_exhausted { Flow::Yield } else { Flow::Stop });
+        };
+        let recipients: Vec<_> = run.left.drain(..reservation.places().min(run.left.len())).collect();
+        let composed = match prepared.compose(&recipients, means.session.offers_smtputf8()) {
+            Ok(composed) => composed,
+            Err(obstacle) => {
+                let unsendable = |to: &Addressee<'_>| {
+                    Outcome::unsendable(to.address, obstacle.reason, &obstacle.message, now)
+                };
+                run.note(recipients.iter().map(unsendable).collect());
+                return None;
+            }
+        };
+        run.locales.extend(composed.locale.clone());
+        let parcel = Parcel { recipients, message_id: composed.message.message_id.clone() };
+        let offered = match self.offer(run, parcel, &composed, prepared.is_shared(), means).await {
+            Ok(offered) => offered,
+            Err(denied) => return Some(self.give_up(run, denied, means).await),
+        };
+        let (accepted, refusal) = match offered {
+            Offer::Taken { accepted, refusal } => (accepted, refusal),
+            Offer::Settled => return None,
+            Offer::Over(flow) => return Some(flow),
+        };
+        // Once more: RCPT may have taken longer than a claim is good.
+        if let Err(denied) = self.ensure_claim(run, &accepted.recipients, means.journal).await {
+            return Some(self.give_up(run, denied, means).await);
+        }
+        reservation.shrink(accepted.recipients.len());
+        run.reservation = Some(reservation);
+        let flow = self.transmit(run, accepted, &composed.message, means).await;
+        refusal.map(Flow::Hold).or(flow)
     }
 
     /// Without a claim nothing is sent.
@@ -191,174 +257,4 @@ impl Delivery {
         let _ = means.session.abandon().await;
         Flow::Stop
     }
-
-    /// MAIL and RCPT for the first of `rest`, and beside them the claim: it has to be stored before DATA, and what it
-    /// waits for would otherwise be added to what the mail server waits for. A crash in between leaves in doubt what
-    /// was not sent, which costs nothing where that is resent. With `onInDoubt: Hold` a person would have to look, so
-    /// there the claim waits until the server has accepted the recipient.
-    async fn offer(
-        &self,
-        run: &mut Run<'_>,
-        rest: &[&Recipient],
-        message: &Message,
-        means: &mut Means<'_>,
-    ) -> Result<Offer, Denied> {
-        let fresh = means.session.is_fresh();
-        let envelope = Envelope {
-            from: message.envelope_from.as_str(),
-            recipients: vec![message.envelope_to.as_str()],
-            size: message.bytes.len() as u64,
-            eight_bit: message.eight_bit,
-            smtputf8: message.smtputf8,
-        };
-        let hold = run.notification.spec.delivery.on_in_doubt == OnInDoubt::Hold;
-        let asking = means.session.begin(&envelope);
-        let answer = if hold {
-            asking.await
-        } else {
-            let (answer, claimed) = tokio::join!(asking, self.ensure_claim(run, rest, means.journal));
-            claimed?;
-            answer
-        };
-        let failure = match answer {
-            Ok(mut opened) => match opened.recipients.pop() {
-                Some(Answer::Accepted) => return Ok(Offer::Taken),
-                Some(Answer::Refused(failure)) => failure,
-                Some(Answer::Unanswered) | None => Failure::closed(Phase::RcptTo),
-            },
-            Err(failure) => failure,
-        };
-        // A used session that is gone says nothing about server or message: a new one does.
-        if failure.is_end_of_session() && !fresh {
-            return Ok(Offer::Over(Flow::Reopen));
-        }
-        self.metrics.attempt(&run.item.lane, Label::of(&failure), failure.phase);
-        Ok(match failure.scope {
-            Scope::Server => Offer::Over(Flow::Hold(Box::new(failure))),
-            Scope::Sender => Offer::AllRefused(failure),
-            Scope::Message | Scope::Recipient => {
-                for recipient in rest.iter().take(1) {
-                    run.failed(recipient, &message.message_id, &failure);
-                }
-                Offer::Settled
-            }
-        })
-    }
-
-    /// Makes sure that the stored journal names the first of `rest` under our term, and has done so for no
-    /// longer than a claim is good.
-    async fn ensure_claim(
-        &self,
-        run: &mut Run<'_>,
-        rest: &[&Recipient],
-        journal: &JournalHandle,
-    ) -> Result<(), Denied> {
-        let Some(first) = rest.first() else { return Ok(()) };
-        let covered = run.claimed.contains(&first.address);
-        let young = run.claim.as_ref().is_some_and(|claim| claim.since.elapsed() < CLAIM_VALID_FOR);
-        if covered && young {
-            return Ok(());
-        }
-        let more = if covered { 0 } else { Self::chunk(run) };
-        let claimed: BTreeSet<String> =
-            rest.iter().take(more).map(|recipient| recipient.address.clone()).collect();
-        run.claimed.extend(claimed.iter().cloned());
-        let started = std::time::Instant::now();
-        let claim = if let Some(claim) = &run.claim {
-            let done = run.outcomes.get(run.noted..).unwrap_or_default().to_vec();
-            journal.extend(run.term, &claim.id, done, claimed).await?
-        } else {
-            let item = run.item;
-            let entry = Entry {
-                namespace: item.key.namespace.to_string(),
-                name: item.key.name.to_string(),
-                uid: item.uid.clone(),
-                claimed,
-                done: run.outcomes.clone(),
-            };
-            journal.claim(run.term, entry).await?
-        };
-        self.metrics.step("claim", started.elapsed());
-        run.noted = run.outcomes.len();
-        run.claim = Some(claim);
-        // The answer itself may have been long on its way.
-        match &run.claim {
-            Some(claim) if claim.since.elapsed() < CLAIM_VALID_FOR => Ok(()),
-            _ => Err(Denied::NoAnswer),
-        }
-    }
-
-    /// How many recipients the next claim covers: as many as go out in [`CHUNK`] at the pace so far.
-    fn chunk(run: &Run<'_>) -> usize {
-        let sent = u32::try_from(run.outcomes.len()).unwrap_or(u32::MAX);
-        if sent == 0 {
-            return 1;
-        }
-        let each = run.started.elapsed() / sent;
-        let fit = CHUNK.as_nanos() / each.as_nanos().max(1);
-        usize::try_from(fit).unwrap_or(usize::MAX).clamp(1, 1000)
-    }
-
-    /// DATA to the server's answer. `Some` ends the session's use for this Notification.
-    async fn transmit(
-        &self,
-        run: &mut Run<'_>,
-        recipient: &Recipient,
-        message: &Message,
-        means: &mut Means<'_>,
-    ) -> Option<Flow> {
-        let Message { message_id, bytes, .. } = message;
-        run.at_data = Some((recipient.address.clone(), message_id.clone()));
-        let started = std::time::Instant::now();
-        let outcome = means.session.data(bytes).await;
-        self.metrics.step("data", started.elapsed());
-        let now = Timestamp::now();
-        let lane = &run.item.lane;
-        match outcome {
-            DataOutcome::Accepted(reply) => {
-                self.metrics.attempt(lane, Label::Accepted, Phase::FinalDot);
-                means.limiter.accepted(now);
-                run.sent();
-                self.servers.delivered(lane);
-                run.note(Outcome::accepted(&recipient.address, message_id, &reply, now));
-                None
-            }
-            DataOutcome::InDoubt(failure) => {
-                self.metrics.attempt(lane, Label::InDoubt, failure.phase);
-                self.metrics.doubts(1);
-                run.sent();
-                let why = format!("{}: it may or may not have taken the message", failure.detail);
-                run.note(Outcome::in_doubt(&recipient.address, Some(message_id), &why, now));
-                Some(Flow::Reopen)
-            }
-            DataOutcome::Refused(failure) => {
-                self.metrics.attempt(lane, Label::of(&failure), failure.phase);
-                run.at_data = None;
-                if failure.scope == Scope::Server {
-                    return Some(Flow::Hold(Box::new(failure)));
-                }
-                run.failed(recipient, message_id, &failure);
-                None
-            }
-            DataOutcome::NotSent(failure) => {
-                self.metrics.attempt(lane, Label::of(&failure), failure.phase);
-                // Counted as an attempt although the server may be at fault: a message that breaks its
-                // session each time must not be tried without pause.
-                run.failed(recipient, message_id, &failure);
-                (!means.session.usable()).then_some(Flow::Reopen)
-            }
-        }
-    }
-}
-
-/// What MAIL and RCPT came to.
-enum Offer {
-    /// DATA may follow.
-    Taken,
-    /// This recipient is done with.
-    Settled,
-    /// No recipient of this message will be taken.
-    AllRefused(Failure),
-    /// The session cannot go on.
-    Over(Flow),
 }

@@ -138,9 +138,9 @@ impl Metrics {
         }
     }
 
-    pub(super) fn attempt(&self, server: &ObjectKey, outcome: Outcome, phase: Phase) {
+    pub(super) fn attempts(&self, server: &ObjectKey, outcome: Outcome, phase: Phase, recipients: usize) {
         let labels = AttemptLabels { server: server.to_string(), outcome, phase: phase.as_str() };
-        self.attempts.get_or_create(&labels).inc();
+        self.attempts.get_or_create(&labels).inc_by(recipients as u64);
     }
 
     pub(super) fn phase(&self, phase: NotificationPhase) {

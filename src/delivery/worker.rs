@@ -17,6 +17,7 @@ use crate::domain::preparation::Prepared;
 use crate::domain::reconciliation::examine;
 use crate::domain::server::Server;
 use crate::domain::verification::StageFailure;
+use crate::smtp::Session;
 use futures::FutureExt;
 use jiff::Timestamp;
 use std::panic::AssertUnwindSafe;
@@ -53,18 +54,16 @@ impl Delivery {
                 break;
             }
             let Some(item) = self.next(&desk, session.as_ref()).await else { break };
-            let mut opened = match session.take() {
-                Some(opened) => opened,
-                None => match self.open_for(&desk, &item).await {
-                    Some(opened) => opened,
-                    None => break,
-                },
-            };
-            match self.deliver(&desk, &mut opened, &item).await {
-                Flow::Continue | Flow::Yield => session = Some(opened),
-                Flow::Reopen => {}
+            if session.is_none() {
+                session = self.open_for(&desk, &item).await;
+            }
+            if session.is_none() {
+                break;
+            }
+            match self.deliver(&desk, &mut session, &item).await {
+                Flow::Continue | Flow::Yield => {}
+                Flow::Renew | Flow::Reopen => session = None,
                 Flow::Stop => {
-                    session = Some(opened);
                     tokio::select! {
                         () = tokio::time::sleep(PAUSE) => {}
                         () = lane.closing.cancelled() => {}
@@ -75,7 +74,6 @@ impl Delivery {
                     if !self.yields(&desk.server, &failure) {
                         self.hold(&desk.server, failure);
                     }
-                    opened.session.quit().await;
                     break;
                 }
             }
@@ -167,6 +165,15 @@ impl Delivery {
 
     /// Opens a session for a Notification in hand; on failure puts that back as it was.
     async fn open_for(self: &Arc<Self>, desk: &Desk<'_>, item: &Item) -> Option<Opened> {
+        let opened = self.open_at(desk).await;
+        if opened.is_none() {
+            self.outbox().done(&item.uid, Some(item.due));
+        }
+        opened
+    }
+
+    /// Opens a session; what is learnt of the server by it counts like a verification.
+    async fn open_at(self: &Arc<Self>, desk: &Desk<'_>) -> Option<Opened> {
         let (verification, opened) = self.open(&desk.server).await;
         if let Some(opened) = opened {
             let state = self.servers.state(&desk.server.key);
@@ -176,7 +183,6 @@ impl Delivery {
             }
             Some(opened)
         } else {
-            self.outbox().done(&item.uid, Some(item.due));
             let yields =
                 verification.failed.as_ref().is_some_and(|(_, failure)| self.yields(&desk.server, failure));
             if !yields {
@@ -187,7 +193,7 @@ impl Delivery {
     }
 
     /// Takes a Notification through: fresh copy, preparation, sending, result.
-    async fn deliver(self: &Arc<Self>, desk: &Desk<'_>, opened: &mut Opened, item: &Item) -> Flow {
+    async fn deliver(self: &Arc<Self>, desk: &Desk<'_>, session: &mut Option<Opened>, item: &Item) -> Flow {
         let back = |wait| self.outbox().done(&item.uid, Some(after(Timestamp::now(), wait)));
         let Ok(term) = desk.journal.hold().await else {
             back(PAUSE);
@@ -234,24 +240,42 @@ impl Delivery {
             self.reviews.push(item.key.clone());
             return Flow::Continue;
         };
-        let mut run = Run::new(item, &notification, term);
-        let mut means = Means {
-            session: &mut opened.session,
-            limiter: &desk.limiter,
-            journal: &desk.journal,
-            closing: &desk.lane.closing,
-        };
-        let sending = AssertUnwindSafe(self.send(&mut run, &prepared, &mut means)).catch_unwind().await;
-        let flow = sending.unwrap_or_else(|_| {
-            crashed(&mut run);
-            if self.crashed(&item.uid) {
-                // Its controller tells it.
-                self.reviews.push(item.key.clone());
+        let mut run = Run::new(item, &notification, term, prepared.recipients.clone());
+        let flow = loop {
+            let Some(opened) = session.as_mut() else { break Flow::Reopen };
+            let flow = self.send_safely(desk, &mut opened.session, &mut run, &prepared).await;
+            let goes_on = self.may_take(desk, None) && !desk.limiter.is_crowded(Timestamp::now());
+            if !matches!(flow, Flow::Renew) || !goes_on {
+                break flow;
             }
-            Flow::Reopen
-        });
+            if let Some(old) = session.take() {
+                old.session.quit().await;
+            }
+            *session = self.open_at(desk).await;
+        };
         self.finish(desk, run, &prepared, matches!(flow, Flow::Continue));
         flow
+    }
+
+    /// Sends on one session; who was at DATA when the code that sends panics is in doubt.
+    async fn send_safely<'a>(
+        &self,
+        desk: &Desk<'_>,
+        session: &mut Session,
+        run: &mut Run<'a>,
+        prepared: &Prepared<'a>,
+    ) -> Flow {
+        let mut means =
+            Means { session, limiter: &desk.limiter, journal: &desk.journal, closing: &desk.lane.closing };
+        let sending = AssertUnwindSafe(self.send(run, prepared, &mut means)).catch_unwind().await;
+        sending.unwrap_or_else(|_| {
+            crashed(run);
+            if self.crashed(&run.item.uid) {
+                // Its controller tells it.
+                self.reviews.push(run.item.key.clone());
+            }
+            Flow::Reopen
+        })
     }
 
     /// Hands the outcomes over to be stored, and lets claim and Notification go once they are.
@@ -302,9 +326,9 @@ impl Delivery {
 
 /// The code that sent panicked: what was at DATA may have been taken.
 fn crashed(run: &mut Run<'_>) {
-    if let Some((address, message_id)) = run.at_data.take() {
+    if let Some(parcel) = run.at_data.take() {
         run.sent();
         let why = "the operator crashed while this was sent: it may or may not have been taken";
-        run.outcomes.push(Outcome::in_doubt(&address, Some(&message_id), why, Timestamp::now()));
+        run.outcomes.extend(parcel.in_doubt(why, Timestamp::now()));
     }
 }

@@ -36,6 +36,8 @@ pub enum Part {
     Text,
     /// The HTML body.
     HTML,
+    /// What the HTML body is made from.
+    MJML,
 }
 
 impl Part {
@@ -45,6 +47,7 @@ impl Part {
             Self::Subject => "subject",
             Self::Text => "text",
             Self::HTML => "html",
+            Self::MJML => "mjml",
         }
     }
 }
@@ -79,6 +82,12 @@ pub enum ContentProblem {
     /// The HTML is too intricate to derive text from it.
     #[error("has more than {MAX_DERIVED_TAGS} tags, too many to derive the plain text from it: set text too")]
     NotDerivable,
+    /// What the converter says.
+    #[error("is not MJML: {0}")]
+    NotMJML(String),
+    /// What the inliner says.
+    #[error("has CSS that cannot be put into its tags: {0}")]
+    NotInlined(String),
 }
 
 impl Rendered {
@@ -116,6 +125,11 @@ impl Rendered {
     /// The HTML, if there is any.
     pub fn html(&self) -> Option<&str> {
         self.html.as_deref()
+    }
+
+    /// The same with other HTML, which was made from this one and holds no more than it.
+    pub(super) fn with_html(self, html: String) -> Self {
+        Self { html: Some(html), ..self }
     }
 }
 

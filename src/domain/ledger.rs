@@ -2,9 +2,10 @@
 //! the whole is finished. Accepted recipients never become due again.
 
 use crate::api::Reason;
-use crate::api::notification::{Notification, OnInDoubt, Recipient};
+use crate::api::notification::{Notification, OnInDoubt};
 use crate::api::status::{NotificationStatus, Phase, RecipientState, RecipientStatus, Summary};
 use crate::domain::outcome::{Outcome, Verdict};
+use crate::domain::recipients::{self, Addressee};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, HashMap};
@@ -43,7 +44,7 @@ pub fn due(notification: &Notification, now: Timestamp) -> Timestamp {
 
 /// Recipients that are to be sent to, in the order of the spec. Those in doubt only where the policy is
 /// to send again.
-pub fn open_recipients(notification: &Notification) -> Vec<&Recipient> {
+pub fn open_recipients(notification: &Notification) -> Vec<Addressee<'_>> {
     let states: HashMap<&str, RecipientState> = notification
         .status
         .iter()
@@ -51,12 +52,12 @@ pub fn open_recipients(notification: &Notification) -> Vec<&Recipient> {
         .map(|recipient| (recipient.address.as_str(), recipient.state))
         .collect();
     let resend = notification.spec.delivery.on_in_doubt == OnInDoubt::Resend;
-    let open = |recipient: &&Recipient| match states.get(recipient.address.as_str()) {
+    let open = |recipient: &Addressee<'_>| match states.get(recipient.address) {
         None | Some(RecipientState::Pending) => true,
         Some(RecipientState::InDoubt) => resend,
         Some(RecipientState::Accepted | RecipientState::Refused) => false,
     };
-    notification.spec.to.iter().filter(open).collect()
+    recipients::all(&notification.spec).filter(open).collect()
 }
 
 /// Whether an earlier attempt at this recipient ended in doubt.
@@ -78,12 +79,7 @@ pub fn record(notification: &Notification, outcomes: &[Outcome]) -> Vec<Recipien
             by_address.insert(&outcome.address, after);
         }
     }
-    notification
-        .spec
-        .to
-        .iter()
-        .filter_map(|recipient| by_address.remove(recipient.address.as_str()))
-        .collect()
+    recipients::all(&notification.spec).filter_map(|recipient| by_address.remove(recipient.address)).collect()
 }
 
 /// One outcome's effect on one recipient; `None`: it changes nothing.
@@ -127,7 +123,7 @@ pub fn summarise(notification: &Notification, recipients: &[RecipientStatus]) ->
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let (accepted, refused, in_doubt) =
         (count(RecipientState::Accepted), count(RecipientState::Refused), count(RecipientState::InDoubt));
-    let total = notification.spec.to.len();
+    let total = recipients::count(&notification.spec);
     Summary {
         total: number(total),
         accepted: number(accepted),

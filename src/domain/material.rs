@@ -21,6 +21,20 @@ pub struct Material {
     pub config_maps: BTreeMap<String, Stored>,
     /// Secrets.
     pub secrets: BTreeMap<String, Stored>,
+    /// What the operator itself may not read: the resource in Kubernetes' words, and the name.
+    pub denied: Vec<(&'static str, String)>,
+}
+
+impl Material {
+    /// Which right is missing to read everything, if one is.
+    pub fn missing_right(&self, namespace: &str) -> Option<String> {
+        let (resource, name) = self.denied.first()?;
+        let kind = if *resource == "secrets" { "Secret" } else { "ConfigMap" };
+        Some(format!(
+            "{kind} {namespace}/{name}: the operator may not read it: its ServiceAccount needs the right to get {resource} in namespace \
+             {namespace}, which the chart grants in every namespace that the operator works in; this message goes out by itself then"
+        ))
+    }
 }
 
 impl<'a> Needs<'a> {

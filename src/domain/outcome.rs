@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    /// The address as in `spec.to`.
+    /// The address as it stands in the spec.
     pub address: String,
     /// What the server said, or that it is not known.
     pub verdict: Verdict,

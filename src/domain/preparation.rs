@@ -2,27 +2,36 @@
 //! values are looked up and checked, in this order. Asked when a Notification is first seen, so that
 //! mistakes show at once, and again with a fresh copy when its turn comes.
 
-use crate::api::notification::{Notification, Recipient};
-use crate::api::shared::ObjectRef;
+mod finding;
+mod gathering;
+
+pub use finding::{server_key, template_places};
+
+use crate::api::notification::Notification;
 use crate::api::{ConditionType, Reason};
-use crate::domain::access;
 use crate::domain::address::{EmailAddress, Mailbox, sender_permitted};
 use crate::domain::catalog::Catalog;
 use crate::domain::content::{self, Rendered};
 use crate::domain::ledger;
-use crate::domain::likeness::likeness;
 use crate::domain::locale::Locale;
+use crate::domain::lookup::Source;
 use crate::domain::material::Material;
-use crate::domain::message::{self, Message};
+use crate::domain::message::{self, Additions, Message};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem;
+use crate::domain::recipients::{self, Addressee, List};
 use crate::domain::server::Server;
 use crate::domain::status::notification::Used;
 use crate::domain::template::{About, Template};
 use crate::domain::values::CheckedValues;
+use gathering::Gathered;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Stands for what is wrong with a rendered text, of which a value may be a part.
+const HIDDEN: &str =
+    "what exactly is not shown, since a Secret's values take part: try the template with others";
 
 /// Something that keeps a Notification from being sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,43 +63,48 @@ pub struct Prepared<'a> {
     /// Through what.
     pub server: Arc<Server>,
     /// To whom: the recipients that are still open.
-    pub recipients: Vec<&'a Recipient>,
+    pub recipients: Vec<Addressee<'a>>,
     notification: &'a Notification,
     uid: Uid,
     from: Mailbox,
     reply_to: Option<EmailAddress>,
     template: Option<Chosen>,
     locale: Option<Locale>,
+    additions: Additions,
     date: Timestamp,
+    /// Whom the one message for all shows, where there is one: everybody but `bcc`, also when it goes to a few of them.
+    shown: Option<Shown>,
+}
+
+/// The recipients that a message shows.
+#[derive(Debug, Clone)]
+struct Shown {
+    to: Vec<Mailbox>,
+    cc: Vec<Mailbox>,
+}
+
+impl Shown {
+    fn only(mailbox: Option<&Mailbox>) -> Self {
+        Self { to: mailbox.cloned().into_iter().collect(), cc: Vec::new() }
+    }
+
+    /// Those whose addresses a server can carry.
+    fn on(&self, smtputf8: bool) -> Self {
+        let carried = |mailbox: &&Mailbox| smtputf8 || !mailbox.address().needs_smtputf8();
+        let of = |list: &[Mailbox]| list.iter().filter(carried).cloned().collect();
+        Self { to: of(&self.to), cc: of(&self.cc) }
+    }
 }
 
 /// The template of a Notification, with the values it is rendered with.
 #[derive(Debug, Clone)]
 struct Chosen {
-    key: ObjectKey,
+    source: Source,
     generation: Option<i64>,
     template: Template,
     values: CheckedValues,
-}
-
-/// The server a Notification asks for, without regard to whether it exists.
-pub fn server_key(notification: &Notification, default: Option<&ObjectKey>, catalog: &Catalog) -> ObjectKey {
-    let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
-    if let Some(ObjectRef { name, namespace: other }) = &notification.spec.server_ref {
-        return ObjectKey::new(other.as_deref().unwrap_or(namespace), name);
-    }
-    let own = ObjectKey::new(namespace, "default");
-    match default {
-        Some(default) if !catalog.servers.contains_key(&own) => default.clone(),
-        _ => own,
-    }
-}
-
-/// The template a Notification asks for.
-pub fn template_key(notification: &Notification) -> Option<ObjectKey> {
-    let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
-    let reference = notification.spec.message.template_ref.as_ref()?;
-    Some(ObjectKey::new(reference.namespace.as_deref().unwrap_or(namespace), &reference.name))
+    /// Whether some of them stand in a Secret: then nothing may be said of any.
+    secret: bool,
 }
 
 /// Looks up and checks everything a Notification needs. `now` only stands in for a missing creation time.
@@ -101,104 +115,92 @@ pub fn prepare<'a>(
     material: &Material,
     now: Timestamp,
 ) -> Result<Prepared<'a>, Obstacle> {
-    let _ = material;
     let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
     let uid = Uid::of(notification)
         .ok_or_else(|| Obstacle::unresolved(Reason::Undecodable, "the object has no uid"))?;
-    let server = find_server(notification, catalog, default_server, namespace)?;
-    let template = find_template(notification, catalog, namespace)?;
+    let server = finding::server(notification, catalog, default_server, namespace)?;
+    if let Some(missing) = material.missing_right(namespace) {
+        return Err(Obstacle::unresolved(Reason::SourceNotPermitted, missing));
+    }
+    let template = find_template(notification, catalog, material, namespace)?;
     let (from, reply_to) = sender(notification, &server)?;
     let locale = locale("message.locale", notification.spec.message.locale.as_deref())?;
+    let additions = gathering::additions(notification, material, namespace, &server.key)?;
     Ok(Prepared {
         recipients: ledger::open_recipients(notification),
+        shown: shown(notification)?,
         notification,
         uid,
         from,
         reply_to,
         template,
         locale,
+        additions,
         date: ledger::window(notification, now).from,
         server,
     })
 }
 
-fn find_server(
-    notification: &Notification,
-    catalog: &Catalog,
-    default_server: Option<&ObjectKey>,
-    namespace: &str,
-) -> Result<Arc<Server>, Obstacle> {
-    let key = server_key(notification, default_server, catalog);
-    let Some(known) = catalog.servers.get(&key) else {
-        let hint = match (&notification.spec.server_ref, default_server) {
-            (Some(_), _) => "create it, and this message goes out by itself".into(),
-            (None, Some(default)) => format!("create it, or the operator's default server {default}"),
-            (None, None) => "create it, or name another one in spec.serverRef".into(),
-        };
-        let alike = alike(&key, namespace, catalog.servers.keys());
-        let message = format!("MailServerConfig {key} does not exist: {hint}{alike}");
-        return Err(Obstacle {
-            passes_by_itself: true,
-            ..Obstacle::unresolved(Reason::ServerNotFound, message)
-        });
-    };
-    let server = known.as_ref().map_err(|problems| {
-        let message = format!("MailServerConfig {key} cannot be used: {}", problem::summary(problems));
-        Obstacle::unresolved(Reason::InvalidSpec, message)
-    })?;
-    if !access::permits(&server.access, &key.namespace, namespace, catalog.namespaces.get(namespace)) {
-        let message = access::remedy("MailServerConfig", &key.name, &key.namespace, namespace);
-        return Err(Obstacle::unresolved(Reason::ServerNotPermitted, message));
+/// Everybody's addresses, where there is one message for all: what is wrong with one of them is wrong with the message.
+fn shown(notification: &Notification) -> Result<Option<Shown>, Obstacle> {
+    let spec = &notification.spec;
+    if !recipients::is_shared(spec) {
+        return Ok(None);
     }
-    Ok(server.clone())
-}
-
-/// A name that was likely meant. Only of the Notification's own namespace: names of other namespaces are
-/// nobody's business here.
-fn alike<'a>(wanted: &ObjectKey, namespace: &str, known: impl Iterator<Item = &'a ObjectKey>) -> String {
-    let own = known.filter(|key| *key.namespace == *namespace && wanted.namespace == key.namespace);
-    let best = own.filter_map(|key| Some((likeness(&wanted.name, &key.name)?, &key.name))).min();
-    best.map(|(_, name)| format!(" (did you mean {name}? Then create another Notification)"))
-        .unwrap_or_default()
+    let mut problems: Vec<_> = recipients::doubles(spec)
+        .into_iter()
+        .map(|(first, again)| {
+            format!(
+                "{first} and {again} are the same address, which would get the message twice: name it once"
+            )
+        })
+        .collect();
+    let mut shown = Shown { to: Vec::new(), cc: Vec::new() };
+    for addressee in recipients::all(spec) {
+        match (addressee.mailbox(), addressee.list) {
+            (Ok(mailbox), List::To) => shown.to.push(mailbox),
+            (Ok(mailbox), List::Cc) => shown.cc.push(mailbox),
+            (Ok(_), List::Bcc) => {}
+            (Err(problem), _) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        Ok(Some(shown))
+    } else {
+        Err(Obstacle::not_rendered(Reason::InvalidMessage, problem::summary(&problems)))
+    }
 }
 
 fn find_template(
     notification: &Notification,
     catalog: &Catalog,
+    material: &Material,
     namespace: &str,
 ) -> Result<Option<Chosen>, Obstacle> {
-    let Some(key) = template_key(notification) else { return Ok(None) };
-    let Some(known) = catalog.templates.get(&key) else {
-        let alike = alike(&key, namespace, catalog.templates.keys());
-        let hint = "create it, and this message goes out by itself";
-        let message = format!("MessageTemplate {key} does not exist: {hint}{alike}");
-        return Err(Obstacle {
-            passes_by_itself: true,
-            ..Obstacle::unresolved(Reason::TemplateNotFound, message)
-        });
-    };
-    if !access::permits(
-        &known.spec.access.namespaces,
-        &key.namespace,
-        namespace,
-        catalog.namespaces.get(namespace),
-    ) {
-        let message = access::remedy("MessageTemplate", &key.name, &key.namespace, namespace);
-        return Err(Obstacle::unresolved(Reason::TemplateNotPermitted, message));
-    }
+    let Some(reference) = &notification.spec.message.template_ref else { return Ok(None) };
+    let (source, known) = finding::template(reference, catalog, namespace)?;
     let template = known.template.as_ref().map_err(|problems| {
-        let message = format!("MessageTemplate {key} cannot be used: {}", problem::summary(problems));
+        let message = format!("MessageTemplate {source} cannot be used: {}", problem::summary(problems));
         Obstacle::unresolved(Reason::TemplateInvalid, message)
     })?;
+    if template.is_layout() {
+        let message = format!(
+            "MessageTemplate {source} is a layout: it wraps other templates and is no message itself. Create another \
+             Notification that names one of these"
+        );
+        return Err(Obstacle::unresolved(Reason::TemplateInvalid, message));
+    }
     // Values of every recipient against the variables, all mistakes at once.
     let spec = &notification.spec;
+    let Gathered { values, secret } =
+        gathering::values(notification, template.variables(), material, namespace)?;
     let own: Vec<_> =
         spec.to.iter().map(|recipient| (recipient.address.as_str(), recipient.values.as_ref())).collect();
     let values = template
         .variables()
-        .check(spec.message.values.as_ref(), &own)
+        .check(values.as_ref(), &own)
         .map_err(|problems| Obstacle::not_rendered(Reason::InvalidValues, problem::summary(&problems)))?;
-    Ok(Some(Chosen { key, generation: known.generation, template: template.clone(), values }))
+    Ok(Some(Chosen { source, generation: known.generation, template: template.clone(), values, secret }))
 }
 
 /// From and Reply-To, if the server permits them.
@@ -235,11 +237,13 @@ fn locale(field: &str, tag: Option<&str>) -> Result<Option<Locale>, Obstacle> {
         .map_err(|problem| Obstacle::not_rendered(Reason::InvalidMessage, format!("{field}: {problem}")))
 }
 
-/// A message for one recipient.
+/// A message for some recipients.
 #[derive(Debug)]
 pub struct Composed {
-    /// The bytes, the envelope and the Message-ID.
+    /// The bytes and the Message-ID.
     pub message: Message,
+    /// The addresses for RCPT, in the order of the recipients it was composed for.
+    pub envelope: Vec<EmailAddress>,
     /// Language of the texts, for a template.
     pub locale: Option<Locale>,
 }
@@ -251,34 +255,69 @@ impl Prepared<'_> {
             locales.into_iter().map(|locale| locale.as_str().to_owned()).collect();
         Used {
             server: Some(self.server.key.clone()),
-            template: self.template.as_ref().map(|chosen| (chosen.key.clone(), chosen.generation)),
+            template: self.template.as_ref().map(|chosen| (chosen.source.clone(), chosen.generation)),
             locales: locales.into_iter().collect(),
         }
     }
 
-    /// Builds the message for one recipient. The same Notification gives the same bytes each time.
-    pub fn compose(&self, recipient: &Recipient) -> Result<Composed, Obstacle> {
-        let to = Mailbox::parse(&recipient.address, recipient.display_name.as_deref()).map_err(
-            |(field, problem)| {
-                let message = format!("to[{}].{field}: {problem}", recipient.address);
-                Obstacle::not_rendered(Reason::InvalidMessage, message)
-            },
-        )?;
-        let (content, locale) = self.content(recipient, &to)?;
+    /// How many recipients get the same message, as far as it depends on the Notification and the server's limits: one,
+    /// unless there is one message for all.
+    pub fn at_once(&self) -> usize {
+        if self.shown.is_some() { self.server.limits.recipients_per_message } else { 1 }
+    }
+
+    /// Whether there is one message for all recipients.
+    pub fn is_shared(&self) -> bool {
+        self.shown.is_some()
+    }
+
+    /// Builds the message for recipients who get the same: for the first one, unless there is one message for all. The
+    /// same Notification gives the same bytes each time, and where it is for all also whoever of them it is sent to.
+    ///
+    /// Where there is no `smtputf8` (RFC 6531) a message for all does without the addresses that need it, whom it cannot
+    /// reach: else it could not go to anybody.
+    pub fn compose(&self, parcel: &[Addressee<'_>], smtputf8: bool) -> Result<Composed, Obstacle> {
+        let invalid = |problem| Obstacle::not_rendered(Reason::InvalidMessage, problem);
+        let mailboxes: Vec<_> =
+            parcel.iter().map(Addressee::mailbox).collect::<Result<_, _>>().map_err(invalid)?;
+        let (own, named, whose) = match &self.shown {
+            Some(shown) => (None, shown.on(smtputf8), shown.to.first()),
+            None => (parcel.first(), Shown::only(mailboxes.first()), mailboxes.first()),
+        };
+        let whose = whose.ok_or_else(|| invalid("there is nobody to send to".into()))?;
+        let (content, locale) = self.content(own, whose)?;
+        let content =
+            message::link(content, &self.additions, &self.from, &self.uid.0).map_err(|problems| {
+                let said = if self.template.as_ref().is_some_and(|chosen| chosen.secret) {
+                    format!("its cid: references and the inline attachments do not fit each other; {HIDDEN}")
+                } else {
+                    problem::summary(&problems)
+                };
+                invalid(format!("message{}: {said}", whom(own)))
+            })?;
         let message = message::build(&message::Parts {
             from: &self.from,
             reply_to: self.reply_to.as_ref(),
-            to: &to,
+            to: &named.to,
+            cc: &named.cc,
+            copy_of: own.map(|_| whose.address()),
             content: &content,
+            additions: &self.additions,
             date: self.date,
             uid: &self.uid.0,
         });
-        Ok(Composed { message, locale })
+        let envelope = mailboxes.iter().map(|mailbox| mailbox.address().clone()).collect();
+        Ok(Composed { message, envelope, locale })
     }
 
-    fn content(&self, recipient: &Recipient, to: &Mailbox) -> Result<(Rendered, Option<Locale>), Obstacle> {
+    /// The texts, with what is `own` to the recipient if there is one message for each.
+    fn content(
+        &self,
+        own: Option<&Addressee<'_>>,
+        to: &Mailbox,
+    ) -> Result<(Rendered, Option<Locale>), Obstacle> {
         let spec = &self.notification.spec;
-        let Some(Chosen { key, template, values, .. }) = &self.template else {
+        let Some(Chosen { source, template, values, secret, .. }) = &self.template else {
             let Some(content) = &spec.message.content else {
                 return Err(Obstacle::not_rendered(
                     Reason::InvalidMessage,
@@ -290,7 +329,10 @@ impl Prepared<'_> {
             })?;
             return Ok((rendered, None));
         };
-        let own = locale(&format!("to[{}].locale", recipient.address), recipient.locale.as_deref())?;
+        let own_locale = match own {
+            Some(own) => locale(&format!("{own}.locale"), own.locale)?,
+            None => None,
+        };
         let metadata = &self.notification.metadata;
         let about = About {
             recipient: to,
@@ -298,14 +340,25 @@ impl Prepared<'_> {
             name: metadata.name.as_deref().unwrap_or_default(),
             namespace: metadata.namespace.as_deref().unwrap_or_default(),
         };
-        let wanted = own.as_ref().or(self.locale.as_ref());
-        let rendered =
-            template.render(wanted, &values.of(&recipient.address), &about).map_err(|problem| {
-                let message = format!("MessageTemplate {key} for {}: {problem}", recipient.address);
-                Obstacle::not_rendered(Reason::RenderFailed, message)
-            })?;
+        let wanted = own_locale.as_ref().or(self.locale.as_ref());
+        let values = values.of(own.map(|own| own.address).unwrap_or_default());
+        let rendered = template.render(wanted, &values, &about).map_err(|problem| {
+            // What the engine says can hold parts of values.
+            let said = if *secret {
+                format!("{}: does not render; {HIDDEN}", problem.place)
+            } else {
+                problem.to_string()
+            };
+            let message = format!("MessageTemplate {source}{}: {said}", whom(own));
+            Obstacle::not_rendered(Reason::RenderFailed, message)
+        })?;
         Ok((rendered.content, Some(rendered.locale)))
     }
+}
+
+/// For messages: of whose own message something is said.
+fn whom(own: Option<&Addressee<'_>>) -> String {
+    own.map(|own| format!(" for {}", own.address)).unwrap_or_default()
 }
 
 #[cfg(test)]

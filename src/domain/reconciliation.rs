@@ -6,12 +6,16 @@ use crate::api::status::{NotificationStatus, Phase};
 use crate::api::{ConditionType, Reason, names};
 use crate::domain::catalog::Catalog;
 use crate::domain::ledger;
-use crate::domain::material::Material;
+use crate::domain::material::{Material, Needs};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outbox::Item;
 use crate::domain::preparation::{self, Obstacle, Prepared};
 use crate::domain::status::notification as status;
 use jiff::Timestamp;
+use std::time::Duration;
+
+/// How long a changed ConfigMap or Secret may go unnoticed.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// What follows from looking at a Notification.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +36,9 @@ pub enum Next {
     Wait {
         /// When its time runs out; `None` where only a person can decide.
         until: Option<Timestamp>,
+        /// Looked at again after this long at the latest, where nobody tells of a change: for ConfigMaps and Secrets,
+        /// which are not watched.
+        look_again: Option<Duration>,
     },
     /// It is finished, and may be removed at this time, if ever.
     Finished {
@@ -53,12 +60,12 @@ pub fn decide(
         Err(decision) => return *decision,
     };
     // Built once for the first recipient, so that what the checks do not show is found before the turn comes.
-    let sample = prepared.recipients.first().map(|first| prepared.compose(first));
+    let sample = prepared.recipients.get(..1).map(|first| prepared.compose(first, true));
     if let Some(Err(obstacle)) = sample {
         return obstructed(notification, &obstacle, now);
     }
     let (Some(key), Some(uid)) = (ObjectKey::of(notification), Uid::of(notification)) else {
-        return Decision { report: None, next: Next::Wait { until: None } };
+        return Decision { report: None, next: Next::Wait { until: None, look_again: None } };
     };
     let lane = prepared.server.key.clone();
     let due = ledger::due(notification, now);
@@ -84,7 +91,7 @@ pub fn examine<'a>(
         let next = Next::Finished { remove_at: remove_at(notification) };
         return Err(Box::new(Decision { report: None, next }));
     }
-    let wait = Next::Wait { until: None };
+    let wait = Next::Wait { until: None, look_again: None };
     if needs_a_person(notification) {
         let new = match resolution(notification) {
             Some(Resolution::Sent(word)) => status::resolved_as_sent(notification, word, now),
@@ -104,7 +111,19 @@ pub fn examine<'a>(
 
 fn obstructed(notification: &Notification, obstacle: &Obstacle, now: Timestamp) -> Decision {
     let until = Some(ledger::window(notification, now).until);
-    report(notification, status::obstructed(notification, obstacle, now), Next::Wait { until })
+    let look_again = depends_on_sources(notification, obstacle).then_some(LOOK_AGAIN);
+    report(notification, status::obstructed(notification, obstacle, now), Next::Wait { until, look_again })
+}
+
+/// Whether an obstacle may go away when a ConfigMap or Secret changes: it is about one, or about what was made of it.
+fn depends_on_sources(notification: &Notification, obstacle: &Obstacle) -> bool {
+    use Reason::{AttachmentsTooLarge, SourceKeyMissing, SourceNotFound, SourceNotPermitted};
+    let about_one = matches!(
+        obstacle.reason,
+        SourceNotFound | SourceKeyMissing | SourceNotPermitted | AttachmentsTooLarge
+    );
+    let made_of_one = obstacle.stage == ConditionType::Rendered && !Needs::of(notification).is_empty();
+    about_one || made_of_one
 }
 
 fn report(notification: &Notification, new: NotificationStatus, next: Next) -> Decision {

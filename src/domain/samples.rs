@@ -4,10 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::needless_pass_by_value)]
 
 use crate::api::{MailServerConfig, MessageTemplate, Notification};
-use crate::domain::catalog::{Catalog, KnownTemplate};
+use crate::domain::catalog::Catalog;
 use crate::domain::object::ObjectKey;
 use crate::domain::server::Server;
-use crate::domain::template::Template;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -74,6 +73,11 @@ pub(crate) fn add_server(catalog: &mut Catalog, namespace: &str, name: &str, mor
 
 /// Brings a template into the catalog, with members of its spec changed.
 pub(crate) fn add_template(catalog: &mut Catalog, namespace: &str, name: &str, more: Value) {
+    catalog.learn(&template(namespace, name, more));
+}
+
+/// A template in two languages, with members of its spec changed.
+pub(crate) fn template(namespace: &str, name: &str, more: Value) -> MessageTemplate {
     let mut spec = json!({
         "subject": "Welcome, {{ name }}", "text": "Hello {{ name }}",
         "variables": [{ "name": "name", "required": true }],
@@ -81,14 +85,7 @@ pub(crate) fn add_template(catalog: &mut Catalog, namespace: &str, name: &str, m
     });
     merge(&mut spec, more);
     let template = object("MessageTemplate", namespace, name, spec, json!({}));
-    let template: MessageTemplate = serde_json::from_value(template).unwrap();
-    let known = KnownTemplate {
-        uid: template.metadata.uid.clone(),
-        generation: template.metadata.generation,
-        template: Template::compile(&template.spec, &[]),
-        spec: template.spec,
-    };
-    catalog.templates.insert(ObjectKey::new(namespace, name), Arc::new(known));
+    serde_json::from_value(template).unwrap()
 }
 
 /// A catalog with `hr/default` and `hr/welcome`.

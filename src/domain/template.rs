@@ -4,13 +4,19 @@
 
 mod check;
 mod engine;
+mod finish;
+mod jinja;
+mod layout;
+mod markup;
+mod mjml;
 mod problem;
 
+pub use layout::Layout;
 pub use problem::{Place, TemplateProblem};
 
 use crate::api::message_template::MessageTemplateSpec;
 use crate::domain::address::Mailbox;
-use crate::domain::content::{Part, Rendered};
+use crate::domain::content::Rendered;
 use crate::domain::locale::{self, Locale};
 use crate::domain::values::{RecipientValues, Variables};
 use minijinja::{Environment, Value};
@@ -24,10 +30,21 @@ pub struct Template(Arc<Compiled>);
 #[derive(Debug)]
 struct Compiled {
     engine: Environment<'static>,
-    own: Texts,
-    translations: Vec<Texts>,
+    own: Sheet,
+    /// The layouts that wrap it, from the inside out.
+    layouts: Vec<Sheet>,
     variables: Variables,
     names: BTreeSet<String>,
+    is_layout: bool,
+}
+
+/// The texts of one template in all its languages.
+#[derive(Debug)]
+struct Sheet {
+    /// The name of the layout, if it is one that wraps the template.
+    layout: Option<String>,
+    own: Texts,
+    translations: Vec<Texts>,
 }
 
 /// The texts of one language, as names inside the engine.
@@ -36,7 +53,23 @@ struct Texts {
     locale: Locale,
     subject: String,
     text: Option<String>,
-    html: Option<String>,
+    body: Option<Body>,
+}
+
+/// The HTML body of one language.
+#[derive(Debug, Clone)]
+struct Body {
+    kind: Markup,
+    name: String,
+    /// In a layout: the element around its content.
+    around: &'static str,
+}
+
+/// In what an HTML body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Markup {
+    HTML,
+    MJML,
 }
 
 /// Who and what a message is about, for the built-in names.
@@ -69,56 +102,72 @@ pub struct RenderedTemplate {
 }
 
 impl Template {
-    /// Checks and compiles every text of every language, wrapped by its layouts from the inside out; on failure
-    /// returns all problems.
-    pub fn compile(
-        spec: &MessageTemplateSpec,
-        layouts: &[&MessageTemplateSpec],
-    ) -> Result<Self, Vec<TemplateProblem>> {
-        let _ = layouts;
-        check::compile(spec).map(|compiled| Self(Arc::new(compiled)))
+    /// Checks and compiles every text of every language, wrapped by its layouts, which are given from the
+    /// inside out; on failure returns all problems.
+    pub fn compile(spec: &MessageTemplateSpec, layouts: &[Layout<'_>]) -> Result<Self, Vec<TemplateProblem>> {
+        check::compile(spec, layouts).map(|compiled| Self(Arc::new(compiled)))
     }
 
     /// Renders the message in the language that fits `wanted` best. A missing text is derived from
-    /// the HTML.
+    /// the HTML. A layout alone is no message and is refused.
     pub fn render(
         &self,
         wanted: Option<&Locale>,
         values: &RecipientValues,
         about: &About<'_>,
     ) -> Result<RenderedTemplate, TemplateProblem> {
-        let texts = self.texts(wanted);
+        if self.0.is_layout {
+            return Err(TemplateProblem::layout_alone());
+        }
+        self.preview(wanted, values, about)
+    }
+
+    /// The same to look at: in a layout a few words stand for what it wraps.
+    pub fn preview(
+        &self,
+        wanted: Option<&Locale>,
+        values: &RecipientValues,
+        about: &About<'_>,
+    ) -> Result<RenderedTemplate, TemplateProblem> {
+        let texts = self.0.own.texts(wanted);
         let content = self.0.render(texts, values, &about.into())?;
         Ok(RenderedTemplate { content, locale: texts.locale.clone() })
     }
 
-    fn texts(&self, wanted: Option<&Locale>) -> &Texts {
-        let Compiled { own, translations, .. } = &*self.0;
-        let chosen = locale::choose(wanted, &own.locale, translations.iter().map(|texts| &texts.locale));
-        translations.iter().find(|texts| texts.locale == *chosen).unwrap_or(own)
+    /// Whether it uses `content`: it then wraps other templates and cannot be sent itself.
+    pub fn is_layout(&self) -> bool {
+        self.0.is_layout
     }
 
     /// Its languages, its own first.
     pub fn locales(&self) -> impl Iterator<Item = &Locale> {
-        self.0.languages().map(|texts| &texts.locale)
+        self.0.own.languages().map(|texts| &texts.locale)
     }
 
-    /// The declared names that its texts use, sorted. Built-in names are not among them.
+    /// The declared names that its texts and its layouts use, sorted. Built-in names are not among them.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.names.iter().map(String::as_str)
     }
 
-    /// Its variables, against which the values of a Notification are checked.
+    /// Its variables and those of its layouts, against which the values of a Notification are checked.
     pub fn variables(&self) -> &Variables {
         &self.0.variables
     }
 }
 
-impl Compiled {
+impl Sheet {
     fn languages(&self) -> impl Iterator<Item = &Texts> {
         std::iter::once(&self.own).chain(&self.translations)
     }
 
+    fn texts(&self, wanted: Option<&Locale>) -> &Texts {
+        let Self { own, translations, .. } = self;
+        let chosen = locale::choose(wanted, &own.locale, translations.iter().map(|texts| &texts.locale));
+        translations.iter().find(|texts| texts.locale == *chosen).unwrap_or(own)
+    }
+}
+
+impl Compiled {
     fn render(
         &self,
         texts: &Texts,
@@ -126,14 +175,13 @@ impl Compiled {
         names: &Names<'_>,
     ) -> Result<Rendered, TemplateProblem> {
         let scope = scope(&texts.locale, values, names);
-        let part = |part, name: &str| {
-            engine::render(&self.engine, name, &scope)
-                .map_err(|error| TemplateProblem::rendering(&texts.locale, part, &error))
-        };
-        let subject = part(Part::Subject, &texts.subject)?;
-        let text = texts.text.as_deref().map(|name| part(Part::Text, name)).transpose()?;
-        let html = texts.html.as_deref().map(|name| part(Part::HTML, name)).transpose()?;
-        Rendered::new(&subject, text, html).map_err(|(part, problem)| {
+        let content = self.is_layout.then(|| layout::sample(texts));
+        let mut draft = layout::render(&self.engine, &self.own, texts, &scope, content)?;
+        for layout in &self.layouts {
+            let outer = layout.texts(Some(&texts.locale));
+            draft = layout::render(&self.engine, layout, outer, &scope, Some(draft))?;
+        }
+        finish::finish(draft, &texts.locale).map_err(|(part, problem)| {
             let values = self.broken(texts, values);
             TemplateProblem::content(&texts.locale, part, &problem, &values)
         })

@@ -14,10 +14,27 @@ const DAY: i64 = 24;
 #[serde(transparent)]
 pub struct Usage(BTreeMap<i64, u32>);
 
-/// One recipient that was counted, to be taken back if it was not sent to.
+/// Recipients that were counted, to be taken back as far as they are not sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "who does not send takes the recipient back"]
-pub struct Counted(i64);
+#[must_use = "who does not send takes the recipients back"]
+pub struct Counted {
+    hour: i64,
+    recipients: u32,
+}
+
+impl Counted {
+    /// How many.
+    pub const fn recipients(&self) -> u32 {
+        self.recipients
+    }
+
+    /// Keeps so many; the others, if there are more, are returned, to be taken back.
+    pub fn split(&mut self, keep: u32) -> Self {
+        let more = self.recipients.saturating_sub(keep);
+        self.recipients -= more;
+        Self { hour: self.hour, recipients: more }
+    }
+}
 
 impl Usage {
     /// Counts recipients.
@@ -26,19 +43,24 @@ impl Usage {
         let slot = self.0.entry(hour).or_default();
         *slot = slot.saturating_add(recipients);
         self.forget(now);
-        Counted(hour)
+        Counted { hour, recipients }
     }
 
-    /// Takes one recipient back.
+    /// Takes recipients back.
     pub fn take_back(&mut self, counted: Counted) {
-        if let Some(slot) = self.0.get_mut(&counted.0) {
-            *slot = slot.saturating_sub(1);
+        if let Some(slot) = self.0.get_mut(&counted.hour) {
+            *slot = slot.saturating_sub(counted.recipients);
         }
     }
 
     /// Recipients that still count.
     pub fn last_day(&self, now: Timestamp) -> u32 {
         self.0.range(hour(now) - DAY..).map(|(_, count)| *count).fold(0, u32::saturating_add)
+    }
+
+    /// How many more recipients a `limit` permits.
+    pub fn room(&self, limit: u32, now: Timestamp) -> u32 {
+        limit.saturating_sub(self.last_day(now))
     }
 
     /// Until when a `limit` is used up, if it is: when enough of what counts now counts no longer.
@@ -102,8 +124,13 @@ mod tests {
     #[test]
     fn what_was_not_sent_is_taken_back() {
         let mut usage = Usage::default();
-        let counted = usage.count(1, at(0));
+        let mut counted = usage.count(5, at(0));
         let _ = usage.count(1, at(HOUR));
+        let surplus = counted.split(2);
+        assert_eq!((counted.recipients(), surplus.recipients()), (2, 3));
+        usage.take_back(surplus);
+        assert_eq!(usage.last_day(at(HOUR)), 3);
+        assert_eq!(counted.split(9).recipients(), 0, "there are no more");
         usage.take_back(counted);
         assert_eq!(usage.last_day(at(HOUR)), 1);
         usage.take_back(counted);

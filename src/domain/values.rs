@@ -2,6 +2,7 @@
 //! of the wrong type is found at once, then defaults are filled in and what each recipient gets is
 //! known. No text is rendered here.
 
+mod sourced;
 mod types;
 
 use crate::api::message_template::{Variable, VariableType};
@@ -35,10 +36,18 @@ struct Declared {
 pub(super) type Scope = BTreeMap<String, Value>;
 
 /// Values that fit the variables, for all recipients of a Notification.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CheckedValues {
     common: Scope,
     own: BTreeMap<String, Scope>,
+}
+
+/// Without the values, of which some may stand in a Secret.
+impl std::fmt::Debug for CheckedValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.common.keys().collect();
+        f.debug_struct("CheckedValues").field("names", &names).finish_non_exhaustive()
+    }
 }
 
 /// One recipient's values: his own, else the common ones, else the defaults, else empty ones.
@@ -92,6 +101,22 @@ impl Variables {
         } else {
             Err(problems)
         }
+    }
+
+    /// The values that a preview shows: those given, checked as a Notification's are, and examples for the others.
+    pub fn sample(&self, given: &Values) -> Result<RecipientValues, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let (given, _) = self.scope(Some(given), 0, "values", &mut problems);
+        let RecipientValues(mut values) = self.examples();
+        values.extend(given);
+        if problems.is_empty() { Ok(RecipientValues(values)) } else { Err(problems) }
+    }
+
+    /// A text that somebody typed, as a value of the variable's type. What does not fit stays text, and the check says
+    /// what would be right.
+    pub fn read(&self, name: &str, text: &str) -> Json {
+        let type_ = self.0.get(name).map(|declared| declared.type_).unwrap_or_default();
+        types::read(type_, text).unwrap_or_else(|| text.into())
     }
 
     /// The given values of known names and right types, and the weight of all, `before` included.
@@ -150,7 +175,7 @@ impl Variables {
         }
     }
 
-    fn unknown(&self, name: &str) -> String {
+    pub(super) fn unknown(&self, name: &str) -> String {
         if let Some(word) = self.yaml_boolean(name) {
             return format!(
                 "is unknown to the template; did you mean {word}? YAML reads {word} without quotes as {name}: write \"{word}\""

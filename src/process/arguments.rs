@@ -31,7 +31,7 @@ pub struct RunArguments {
     /// Namespace to look after; may be repeated. Default: all.
     #[arg(long = "namespace", env = "MAIL_OPERATOR_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     pub namespaces: Vec<String>,
-    /// Namespace for the operator's own objects: Lease and journals.
+    /// Namespace for the operator's own objects: Lease and journals. Templates there are for all namespaces.
     #[arg(
         long,
         env = "MAIL_OPERATOR_OPERATOR_NAMESPACE",

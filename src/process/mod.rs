@@ -10,6 +10,7 @@ mod telemetry;
 use crate::cluster::{self, Cluster};
 use crate::controller::{self, Context, Pending};
 use crate::delivery::{self, Delivery, Settings};
+use crate::domain::catalog::Catalog;
 use crate::domain::egress;
 use admin::Admin;
 use arguments::RunArguments;
@@ -74,8 +75,10 @@ pub async fn operate(
         let delivery = Delivery::new(cluster.clone(), settings, mail_metrics);
         admin.measure(delivery.clone());
         tokio::spawn(delivery.clone().settle_inherited());
-        let context =
-            Context::new(delivery.clone(), watches, arguments.namespaces, controller_metrics, pending);
+        let namespace = arguments.operator_namespace;
+        let blank = tokio::task::spawn_blocking(move || Catalog::new(&namespace)).await?;
+        let namespaces = arguments.namespaces;
+        let context = Context::new(delivery.clone(), watches, namespaces, blank, controller_metrics, pending);
         let leadership = leadership::Leadership {
             cluster,
             delivery,

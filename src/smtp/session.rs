@@ -94,6 +94,16 @@ impl Session {
         self.messages
     }
 
+    /// How many recipients the server takes in one transaction (RFC 9422), as far as it says.
+    pub fn takes_at_once(&self) -> usize {
+        self.capabilities.max_recipients.unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Whether headers and addresses may have characters beyond ASCII (RFC 6531).
+    pub const fn offers_smtputf8(&self) -> bool {
+        self.capabilities.smtputf8
+    }
+
     /// Whether another transaction may begin, as far as the session knows: it is not lost and the
     /// server's own limit (RFC 9422) is not reached. Caps of age and number are the caller's.
     pub fn usable(&self) -> bool {

@@ -279,7 +279,9 @@ impl Session {
             Answer::Refused(failure) => Some(failure),
             Answer::Accepted | Answer::Unanswered => None,
         });
-        if let Some(wider) = refusals.clone().find(|failure| failure.scope != Scope::Recipient) {
+        // Where they differ, each keeps his own.
+        let wider = refusals.clone().next().filter(|failure| failure.scope != Scope::Recipient);
+        if let Some(wider) = wider.filter(|wider| refusals.clone().all(|other| other.scope == wider.scope)) {
             return Err(wider.clone());
         }
         let first = refusals.next().and_then(|failure| failure.reply.as_ref());

@@ -1,5 +1,6 @@
 //! Files that are generated from the code, compared byte for byte.
-//! `UPDATE_GENERATED=1 cargo test --test it generated` rewrites them.
+//! `UPDATE_GENERATED=1 cargo test --test it generated` rewrites them, and with `standard` in its place those of the standard
+//! messages.
 
 use mail_operator::api::crds;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ pub fn compare(path: impl AsRef<Path>, wanted: &str) {
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == wanted,
-        "{} is out of date: run UPDATE_GENERATED=1 cargo test --test it generated",
+        "{} is out of date: run UPDATE_GENERATED=1 cargo test --test it, and look at the difference",
         path.display()
     );
 }

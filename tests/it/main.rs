@@ -13,11 +13,13 @@ mod install;
 mod kubectl_mail;
 mod leadership;
 mod mail_servers;
+mod mime;
 mod notifications;
 mod objects;
 mod operator;
 mod outcomes;
 mod servers;
+mod standard;
 mod templates;
 
 use std::time::Duration;

@@ -1,6 +1,9 @@
 //! MessageTemplates as their authors see them: what is wrong is told with language, part, line and column,
 //! what is mended is Ready, and no template, however hostile, costs anybody else anything.
 
+mod layouts;
+mod standard;
+
 use crate::notifications::{from_template, notification, only, says, server, template};
 use crate::objects::{Space, condition, soon};
 use mail_operator_testbed::scripted_smtp::ScriptedSmtp;

@@ -32,8 +32,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- define "mail-operator.validate" -}}
 {{- with .Values -}}
 {{- if .namespaces -}}
-{{- if and (or .mailServers .templates) (not (has $.Release.Namespace .namespaces)) -}}
-{{- fail (printf "mailServers and templates become objects in the namespace %s, which the operator would not see: add it to namespaces" $.Release.Namespace) -}}
+{{- if and .mailServers (not (has $.Release.Namespace .namespaces)) -}}
+{{- fail (printf "mailServers become objects in the namespace %s, which the operator would not see: add it to namespaces" $.Release.Namespace) -}}
 {{- end -}}
 {{- if .defaultServer -}}
 {{- $namespace := first (splitList "/" .defaultServer) -}}

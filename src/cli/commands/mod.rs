@@ -8,6 +8,10 @@ mod secret;
 mod send;
 mod status;
 mod test;
+mod edit;
+mod preview;
+mod restore;
+mod templates;
 mod version;
 
 use crate::cli::failure::{Exit, Failure};
@@ -58,6 +62,14 @@ pub enum Command {
     /// What kubectl asks for completion.
     #[command(hide = true)]
     Complete(completion::Complete),
+    /// Show a template or a Notification as its recipients see it, without sending anything.
+    Preview(preview::Preview),
+    /// List templates and standard messages, and what each takes.
+    Templates(templates::Templates),
+    /// Edit a standard message or a template in your editor; checked before it is applied.
+    Edit(edit::Edit),
+    /// Restore a standard message that was edited.
+    Restore(restore::Restore),
     /// Print the versions of this program, of the operator and of the CustomResourceDefinitions.
     Version(version::Version),
 }
@@ -75,6 +87,10 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Explain(command) => command.run(&flags),
         Command::Completion(command) => command.run(),
         Command::Complete(command) => command.run().await,
+        Command::Preview(command) => command.run(&flags).await,
+        Command::Templates(command) => command.run(&flags).await,
+        Command::Edit(command) => command.run(&flags).await,
+        Command::Restore(command) => command.run(&flags).await,
         Command::Version(command) => command.run(&flags).await,
     }
 }

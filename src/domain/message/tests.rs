@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 const UID: &str = "0f9d5a5e-8f5c-4b1e-9d3b-6c1f2e7a4b10";
 
+static NOTHING: std::sync::LazyLock<Additions> = std::sync::LazyLock::new(Additions::default);
+
 fn mailbox(address: &str, name: Option<&str>) -> Mailbox {
     Mailbox::parse(address, name).unwrap()
 }
@@ -18,11 +20,18 @@ fn content(subject: &str, text: Option<&str>, html: Option<&str>) -> Rendered {
 
 fn built(from: &Mailbox, to: &Mailbox, content: &Rendered) -> Message {
     let date = "2026-11-24T08:15:30Z".parse().unwrap();
-    build(&Parts { from, reply_to: None, to, content, date, uid: UID })
+    build(&to_one(from, to, content, date))
+}
+
+/// The parts of a recipient's own copy.
+fn to_one<'a>(from: &'a Mailbox, to: &'a Mailbox, content: &'a Rendered, date: jiff::Timestamp) -> Parts<'a> {
+    let copy_of = Some(to.address());
+    let to = std::slice::from_ref(to);
+    Parts { from, reply_to: None, to, cc: &[], copy_of, content, additions: &NOTHING, date, uid: UID }
 }
 
 /// What a mail server takes, and nothing that could be read in two ways.
-fn assert_well_formed(message: &Message) {
+pub(super) fn assert_well_formed(message: &Message) {
     let bytes = &message.bytes;
     assert!(bytes.ends_with(b"\r\n"));
     for (at, byte) in bytes.iter().enumerate() {
@@ -61,6 +70,7 @@ fn a_plain_message() {
          Subject: Welcome\r\n\
          Message-ID: <0f9d5a5e-8f5c-4b1e-9d3b-6c1f2e7a4b10.bc4d1816e9a1@corp.example>\r\n\
          Auto-Submitted: auto-generated\r\n\
+         X-Auto-Response-Suppress: All\r\n\
          MIME-Version: 1.0\r\n\
          Content-Type: text/plain; charset=utf-8\r\n\
          Content-Transfer-Encoding: 7bit\r\n\
@@ -113,11 +123,13 @@ fn the_same_parts_give_the_same_bytes() {
 
 #[test]
 fn message_ids() {
-    let id = |uid: &str, to: &str| message_id(uid, &EmailAddress::parse(to).unwrap(), "corp.example");
+    let id = |uid: &str, to: &str| message_id(uid, Some(&EmailAddress::parse(to).unwrap()), "corp.example");
     let anna = id(UID, "anna@corp.example");
     assert!(anna.starts_with("<0f9d5a5e-8f5c-4b1e-9d3b-6c1f2e7a4b10.") && anna.ends_with("@corp.example>"));
     assert_eq!(anna, id(UID, "ANNA@corp.example"));
     assert_ne!(anna, id(UID, "bert@corp.example"));
+    let shared = message_id(UID, None, "corp.example");
+    assert!(shared.starts_with("<0f9d5a5e-8f5c-4b1e-9d3b-6c1f2e7a4b10.") && shared != anna, "{shared}");
     let odd = id("a\r\nBcc: x@y.example\r\n", "anna@corp.example");
     assert!(!odd.contains(['\r', '\n', ' ']) && odd.len() < 80, "{odd}");
 }
@@ -169,12 +181,12 @@ proptest! {
         let Ok(content) = Rendered::new(&subject, Some(text), html) else { return Ok(()) };
         let date = jiff::Timestamp::UNIX_EPOCH;
         let reply_to = EmailAddress::parse("hr@corp.example").unwrap();
-        let message = build(&Parts { from: &from, reply_to: Some(&reply_to), to: &to, content: &content, date, uid: &uid });
+        let message = build(&Parts { reply_to: Some(&reply_to), uid: &uid, ..to_one(&from, &to, &content, date) });
 
         assert_well_formed(&message);
         prop_assert!(message.bytes.is_ascii());
         let mut expected = vec![
-            "Date", "From", "To", "Reply-To", "Subject", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type",
+            "Date", "From", "To", "Reply-To", "Subject", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress", "MIME-Version", "Content-Type",
         ];
         if content.html().is_none() {
             expected.push("Content-Transfer-Encoding");
@@ -202,7 +214,7 @@ proptest! {
         let date = jiff::Timestamp::from_second(seconds).unwrap();
         let (from, to) = (mailbox("it@corp.example", None), mailbox("anna@corp.example", None));
         let content = content("x", Some("y"), None);
-        let message = build(&Parts { from: &from, reply_to: None, to: &to, content: &content, date, uid: UID });
+        let message = build(&to_one(&from, &to, &content, date));
         assert_well_formed(&message);
         let parsed = MessageParser::default().parse(&message.bytes).unwrap();
         if seconds >= 0 {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 fn obstacle(notification: &Notification, catalog: &Catalog) -> Option<(ConditionType, Reason, String)> {
     let obstacle = match prepare(notification, catalog, None, &Material::default(), at(1)) {
         Err(obstacle) => obstacle,
-        Ok(prepared) => prepared.compose(prepared.recipients.first()?).err()?,
+        Ok(prepared) => prepared.compose(prepared.recipients.get(..1)?, true).err()?,
     };
     Some((obstacle.stage, obstacle.reason, obstacle.message))
 }
@@ -17,8 +17,8 @@ fn obstacle(notification: &Notification, catalog: &Catalog) -> Option<(Condition
 /// The message for the first recipient, as text.
 fn composed(notification: &Notification, catalog: &Catalog) -> String {
     let prepared = prepare(notification, catalog, None, &Material::default(), at(1)).unwrap();
-    let first = prepared.recipients.first().unwrap();
-    String::from_utf8(prepared.compose(first).unwrap().message.bytes).unwrap()
+    let first = prepared.recipients.get(..1).unwrap();
+    String::from_utf8(prepared.compose(first, true).unwrap().message.bytes).unwrap()
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn only_open_recipients_are_sent_to() {
     ] {
         let (sample, known) = (with(policy), catalog());
         let prepared = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap();
-        let open: Vec<_> = prepared.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
+        let open: Vec<_> = prepared.recipients.iter().map(|recipient| recipient.address).collect();
         assert_eq!(open, expected, "{policy}");
     }
 }
@@ -184,6 +184,81 @@ fn the_status_hears_what_was_used() {
     let locales = ["de", "en", "de"].map(|tag| Locale::parse(tag).unwrap());
     let used = prepared.used(locales);
     assert_eq!(used.server, Some(ObjectKey::new("hr", "default")));
-    assert_eq!(used.template, Some((ObjectKey::new("hr", "welcome"), Some(1))));
+    assert_eq!(used.template, Some((Source::object("hr", "welcome"), Some(1))));
     assert_eq!(used.locales, ["de", "en"]);
+}
+
+/// One message for Ada, Bob, their boss and a hidden copy.
+fn shared(more: Value) -> Notification {
+    let mut sample = json!({ "spec": {
+        "delivery": { "mode": "Shared" },
+        "to": [{ "address": "ada@corp.example", "displayName": "Ada" }, { "address": "bob@corp.example" }],
+        "cc": [{ "address": "boss@corp.example" }], "bcc": [{ "address": "audit@corp.example" }]
+    } });
+    crate::domain::samples::merge(&mut sample, more);
+    from_template(sample)
+}
+
+#[test]
+fn one_message_for_all_is_the_same_bytes_whoever_gets_it() {
+    let sample = shared(json!({ "spec": { "message": { "values": { "name": "all" } } } }));
+    let known = catalog();
+    let prepared = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap();
+    assert_eq!((prepared.is_shared(), prepared.at_once()), (true, 100));
+    let whole = prepared.compose(&prepared.recipients, true).unwrap();
+    let envelope: Vec<_> = whole.envelope.iter().map(EmailAddress::as_str).collect();
+    assert_eq!(envelope, ["ada@corp.example", "bob@corp.example", "boss@corp.example", "audit@corp.example"]);
+    for recipient in &prepared.recipients {
+        let alone = prepared.compose(&[*recipient], true).unwrap();
+        assert_eq!(alone.message, whole.message, "{recipient}");
+        assert_eq!(alone.envelope.first().unwrap().as_str(), recipient.address);
+    }
+    let text = String::from_utf8(whole.message.bytes).unwrap();
+    for line in ["To: Ada <ada@corp.example>, bob@corp.example\r\n", "Cc: boss@corp.example\r\n"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("audit") && !text.to_lowercase().contains("bcc:"), "{text}");
+}
+
+#[test]
+fn whoever_has_got_it_is_still_shown_and_not_sent_to() {
+    let sample = shared(json!({ "status": { "recipients": [
+        { "address": "ada@corp.example", "state": "Accepted" }, { "address": "audit@corp.example", "state": "Refused" }
+    ] } }));
+    let known = catalog();
+    let prepared = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap();
+    let open: Vec<_> = prepared.recipients.iter().map(|recipient| recipient.address).collect();
+    assert_eq!(open, ["bob@corp.example", "boss@corp.example"]);
+    let text = composed(&sample, &known);
+    assert!(text.contains("To: Ada <ada@corp.example>, bob@corp.example\r\n"), "{text}");
+}
+
+#[test]
+fn without_smtputf8_a_message_for_all_does_without_whom_it_cannot_reach() {
+    let sample = shared(json!({ "spec": {
+        "to": [{ "address": "ada@corp.example" }, { "address": "jürgen@corp.example" }], "bcc": []
+    } }));
+    let known = catalog();
+    let prepared = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap();
+    let with = prepared.compose(&prepared.recipients, true).unwrap().message;
+    assert!(with.smtputf8 && String::from_utf8(with.bytes).unwrap().contains("jürgen@corp.example"));
+    let without = prepared.compose(&prepared.recipients, false).unwrap().message;
+    assert!(!without.smtputf8 && without.bytes.is_ascii());
+}
+
+#[test]
+fn what_is_wrong_with_one_address_is_wrong_with_a_message_for_all() {
+    let sample = shared(json!({ "spec": {
+        "cc": [{ "address": "BOB@corp.example" }], "bcc": [{ "address": "x@192.0.2.1" }]
+    } }));
+    let (stage, reason, message) = obstacle(&sample, &catalog()).unwrap();
+    assert_eq!((stage, reason), (ConditionType::Rendered, Reason::InvalidMessage));
+    for words in [
+        "to[bob@corp.example] and cc[BOB@corp.example]",
+        "same address",
+        "bcc[x@192.0.2.1].address",
+        "IP address",
+    ] {
+        assert!(message.contains(words), "{words:?} is missing in: {message}");
+    }
 }

@@ -59,11 +59,14 @@ fn an_obstacle_is_reported_once_and_taken_back_once() {
     let (phase, reason, message) = reported(&first).unwrap();
     assert_eq!((phase, reason), (Phase::Pending, "ServerNotFound"));
     assert!(message.contains("hr/default does not exist"), "{message}");
-    assert_eq!(first.next, Next::Wait { until: Some(at(24 * HOUR)) });
+    assert_eq!(first.next, Next::Wait { until: Some(at(24 * HOUR)), look_again: None });
     // Seen again, later: nothing new to say.
     let told = Notification { status: first.report.map(|status| *status), ..sample };
     let again = decide(&told, &empty, None, &Material::default(), at(60));
-    assert_eq!(again, Decision { report: None, next: Next::Wait { until: Some(at(24 * HOUR)) } });
+    assert_eq!(
+        again,
+        Decision { report: None, next: Next::Wait { until: Some(at(24 * HOUR)), look_again: None } }
+    );
     // The server is there.
     let free = decide(&told, &catalog(), None, &Material::default(), at(61));
     assert_eq!(reported(&free).map(|(_, reason, _)| reason), Some("WaitingForServer"));
@@ -117,7 +120,7 @@ fn time_runs_out_for_all_but_what_a_person_must_decide() {
     ] {
         let decision = decided(more.clone(), 25 * HOUR);
         assert_eq!(reported(&decision).map(|(phase, reason, _)| (phase, reason)), expected, "{more}");
-        assert_eq!(decision.next, Next::Wait { until: None }, "{more}");
+        assert_eq!(decision.next, Next::Wait { until: None, look_again: None }, "{more}");
     }
 }
 
@@ -155,7 +158,7 @@ fn a_word_of_a_person_is_obeyed_once() {
         }
         assert_eq!(
             decision.next,
-            Next::Wait { until: None },
+            Next::Wait { until: None, look_again: None },
             "its new status is looked at when it is stored"
         );
     }
@@ -200,7 +203,7 @@ fn what_a_backup_brought_back_is_held_until_somebody_decides() {
     let (_, reason, message) = reported(&held).unwrap();
     assert_eq!(reason, "RestoredFromBackup");
     assert!(message.contains("resolve=sent") && message.contains("=resend"), "{message}");
-    assert_eq!(held.next, Next::Wait { until: None });
+    assert_eq!(held.next, Next::Wait { until: None, look_again: None });
     let sent = restored(json!({ "metadata": { "annotations": { names::RESOLVE: "sent" } } }));
     assert_eq!(reported(&sent).map(|(phase, ..)| phase), Some(Phase::Sent));
     // Once decided, or sent by this very operator, it is like any other.
@@ -238,4 +241,30 @@ fn finished_ones_are_removed_unless_they_would_come_back() {
         let decision = finished(more.clone());
         assert_eq!(decision, Decision { report: None, next: Next::Finished { remove_at } }, "{more}");
     }
+}
+
+#[test]
+fn what_waits_for_a_source_is_looked_at_again_and_written_once() {
+    let files = json!([{ "name": "terms.pdf", "configMapKeyRef": { "name": "terms", "key": "pdf" } }]);
+    let sample = notification(json!({ "spec": { "message": { "attachments": files } } }));
+    let denied = Material { denied: vec![("configmaps", "terms".into())], ..Material::default() };
+    let first = decide(&sample, &catalog(), None, &denied, at(1));
+    let (phase, reason, message) = reported(&first).unwrap();
+    assert_eq!((phase, reason), (Phase::Pending, "SourceNotPermitted"));
+    for words in ["ConfigMap hr/terms", "get configmaps in namespace hr"] {
+        assert!(message.contains(words), "{words:?} is missing in: {message}");
+    }
+    let minute = Some(Duration::from_mins(1));
+    let next = Next::Wait { until: Some(at(24 * HOUR)), look_again: minute };
+    assert_eq!(first.next, next);
+    let told = Notification { status: first.report.map(|status| *status), ..sample };
+    assert_eq!(decide(&told, &catalog(), None, &denied, at(61)), Decision { report: None, next });
+
+    // A message that cannot be built may have its fault from a source; a server that is not there has not.
+    let files = json!([{ "name": "b.txt", "secretKeyRef": { "name": "b", "key": "b" } }]);
+    let both = json!({ "spec": { "message": { "attachments": files, "replyTo": "a b@corp.example" } } });
+    let decision = decide(&notification(both.clone()), &catalog(), None, &Material::default(), at(1));
+    assert!(matches!(decision.next, Next::Wait { look_again, .. } if look_again == minute), "{decision:?}");
+    let decision = decide(&notification(both), &Catalog::default(), None, &Material::default(), at(1));
+    assert!(matches!(decision.next, Next::Wait { look_again: None, .. }), "{decision:?}");
 }

@@ -4,9 +4,11 @@ use crate::api::notification::Notification;
 use crate::api::status::{NotificationStatus, Phase, RecipientState, ServerUsed, Summary, TemplateUsed};
 use crate::api::{ConditionType, Reason};
 use crate::domain::ledger;
+use crate::domain::lookup::Source;
 use crate::domain::object::ObjectKey;
 use crate::domain::outcome::Outcome;
 use crate::domain::preparation::Obstacle;
+use crate::domain::recipients;
 use crate::domain::status::conditions::{Conditions, State, find};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,8 +18,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 pub struct Used {
     /// The MailServerConfig.
     pub server: Option<ObjectKey>,
-    /// The template with its generation.
-    pub template: Option<(ObjectKey, Option<i64>)>,
+    /// The template, with its generation if it is an object.
+    pub template: Option<(Source, Option<i64>)>,
     /// Languages used.
     pub locales: Vec<String>,
 }
@@ -49,8 +51,8 @@ pub fn attempted(notification: &Notification, attempt: &Attempt<'_>, now: Timest
         status.server = server
             .as_ref()
             .map(|key| ServerUsed { name: key.name.to_string(), namespace: key.namespace.to_string() });
-        status.template = template.as_ref().map(|(key, generation)| TemplateUsed {
-            source: key.to_string(),
+        status.template = template.as_ref().map(|(source, generation)| TemplateUsed {
+            source: source.to_string(),
             generation: *generation,
             locale: (!locales.is_empty()).then(|| locales.join(",")),
         });
@@ -71,7 +73,7 @@ pub fn resolved_as_sent(notification: &Notification, word: &str, now: Timestamp)
     // Of one that a backup tool restored nothing is known: then it is about all.
     let restored = status.recipients.is_empty();
     let meant = |address: &str| restored || ledger::was_in_doubt(notification.status.as_ref(), address);
-    let addresses = notification.spec.to.iter().map(|to| to.address.as_str());
+    let addresses = recipients::all(&notification.spec).map(|recipient| recipient.address);
     let outcomes: Vec<_> =
         addresses.filter(|address| meant(address)).map(|address| Outcome::resolved(address, now)).collect();
     status.recipients = ledger::record(notification, &outcomes);

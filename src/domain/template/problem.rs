@@ -1,7 +1,7 @@
 //! What is wrong with a template, where, and what would be right: the sentences people read when a
 //! text does not work.
 
-use super::engine;
+use super::{engine, jinja};
 use crate::api::Reason;
 use crate::domain::content::{ContentProblem, Part};
 use crate::domain::locale::Locale;
@@ -12,9 +12,11 @@ use std::fmt;
 /// A mistake in a template, or one that shows only with certain values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateProblem {
-    /// `SyntaxError`, `UndeclaredVariable`, `ExampleFailed` or `InvalidSpec` when compiling;
-    /// `RenderFailed` when rendering.
+    /// What kind of mistake it is. `LayoutInvalid` for all in a layout; `RenderFailed` or one of the limits
+    /// when rendering.
     pub reason: Reason,
+    /// The layout it is in; without one it is in the template itself.
+    pub layout: Option<String>,
     /// Where it is.
     pub place: Place,
     /// What is wrong and what would be right; lower case, without a full stop or control characters.
@@ -39,7 +41,7 @@ pub enum Place {
 
 impl TemplateProblem {
     pub(super) fn new(reason: Reason, place: Place, message: impl AsRef<str>) -> Self {
-        Self { reason, place, message: printable(message.as_ref(), 500) }
+        Self { reason, layout: None, place, message: printable(message.as_ref(), 500) }
     }
 
     /// Compiling it crashed, which is a mistake of ours and not of its author.
@@ -51,8 +53,25 @@ impl TemplateProblem {
         )
     }
 
+    /// A layout was to be rendered as a message.
+    pub(super) fn layout_alone() -> Self {
+        Self::new(
+            Reason::RenderFailed,
+            Place::Field("spec".into()),
+            "is a layout, since it uses content: it wraps other templates and cannot be sent itself",
+        )
+    }
+
+    /// The same in a layout: whatever it is, the template cannot mend it.
+    pub(super) fn in_layout(self, layout: Option<&str>) -> Self {
+        match layout {
+            Some(name) => Self { reason: Reason::LayoutInvalid, layout: Some(name.to_owned()), ..self },
+            None => self,
+        }
+    }
+
     pub(super) fn field(reason: Reason, problem: Problem) -> Self {
-        Self { reason, place: Place::Field(problem.field), message: problem.message }
+        Self { reason, layout: None, place: Place::Field(problem.field), message: problem.message }
     }
 
     pub(super) fn in_text(
@@ -67,14 +86,26 @@ impl TemplateProblem {
 
     /// What the engine says about a text that does not parse.
     pub(super) fn syntax(locale: &Locale, part: Part, source: &str, error: &Error) -> Self {
-        let message = syntax_message(error.detail().unwrap_or("does not parse"));
-        Self::in_text(Reason::SyntaxError, locale, part, position(source, error), message)
+        let detail = error.detail().unwrap_or("does not parse");
+        let (reason, message) = match detail {
+            "template exceeds maximum recursion limits" => (
+                Reason::TooDeep,
+                "is nested too deep here: use fewer parentheses and blocks in each other".into(),
+            ),
+            _ => (Reason::SyntaxError, syntax_message(detail)),
+        };
+        Self::in_text(reason, locale, part, position(source, error), message)
     }
 
     /// What the engine says about a text that does not render.
     pub(super) fn rendering(locale: &Locale, part: Part, error: &Error) -> Self {
         let position = position(error.template_source().unwrap_or_default(), error);
-        Self::in_text(Reason::RenderFailed, locale, part, position, render_message(error))
+        let reason = match error.kind() {
+            ErrorKind::OutOfFuel => Reason::TooManySteps,
+            _ if error.detail() == Some("recursion limit exceeded") => Reason::TooDeep,
+            _ => Reason::RenderFailed,
+        };
+        Self::in_text(reason, locale, part, position, render_message(error))
     }
 
     /// A rendered text that cannot be sent; `values` are those to look at.
@@ -86,13 +117,17 @@ impl TemplateProblem {
             ),
             _ => format!("once rendered {problem}"),
         };
-        Self::in_text(Reason::RenderFailed, locale, part, None, message)
+        let reason = match problem {
+            ContentProblem::TooLarge => Reason::OutputTooLarge,
+            _ => Reason::RenderFailed,
+        };
+        Self::in_text(reason, locale, part, None, message)
     }
 }
 
 fn position(source: &str, error: &Error) -> Option<(usize, usize)> {
     match error.range() {
-        Some(range) if range.start <= source.len() => Some(engine::position(source, range.start)),
+        Some(range) if range.start <= source.len() => Some(jinja::position(source, range.start)),
         _ => error.line().map(|line| (line, 1)),
     }
 }
@@ -127,6 +162,9 @@ fn render_message(error: &Error) -> String {
 
 impl fmt::Display for TemplateProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(layout) = &self.layout {
+            write!(f, "layout {layout}, ")?;
+        }
         write!(f, "{}: {}", self.place, self.message)
     }
 }

@@ -6,6 +6,9 @@
     clippy::needless_pass_by_value
 )]
 
+mod layouts;
+mod mjml;
+
 use super::*;
 use crate::api::Reason;
 use crate::api::shared::Values;
@@ -93,7 +96,7 @@ fn values_are_escaped_in_html_only() {
 #[test]
 #[allow(clippy::too_many_lines)] // a table
 fn mistakes() {
-    use Reason::{ExampleFailed, InvalidSpec, SyntaxError, UndeclaredVariable};
+    use Reason::{ExampleFailed, InvalidSpec, OutputTooLarge, SyntaxError, TooManySteps, UndeclaredVariable};
     let object = json!([{ "name": "user", "type": "Object", "required": true, "example": { "id": 1 } }]);
     for (members, reason, expected) in [
         (
@@ -169,12 +172,12 @@ fn mistakes() {
         ),
         (
             json!({ "text": "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}" }),
-            ExampleFailed,
+            TooManySteps,
             "takes more than 100000 steps: shorten its loops",
         ),
         (
             json!({ "text": "{% for a in range(200) %}{{ 'x' * 10000 }}{% endfor %}" }),
-            ExampleFailed,
+            OutputTooLarge,
             "en text: once rendered is larger than 1024 KiB",
         ),
         (json!({ "subject": "a\nb" }), ExampleFailed, "en subject: once rendered has more than one line"),
@@ -185,7 +188,7 @@ fn mistakes() {
             "en text: once rendered holds the control character U+001B",
         ),
         (json!({ "locale": "en_US" }), InvalidSpec, "locale: \"en_US\" is not a language tag"),
-        (json!({ "text": null }), InvalidSpec, "locale: en has no body: set text, html or both"),
+        (json!({ "text": null }), InvalidSpec, "locale: en has no body: set text, html or mjml"),
         (
             json!({ "translations": [{ "locale": "EN", "subject": "x", "text": "x" }] }),
             InvalidSpec,
@@ -264,7 +267,8 @@ fn nothing_runs_away() {
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     ] {
         let found = problems(json!({ "text": text }));
-        assert!(found.first().is_some_and(|p| p.reason == Reason::ExampleFailed), "{text}: {found:#?}");
+        let limits = [Reason::TooManySteps, Reason::TooDeep];
+        assert!(found.first().is_some_and(|p| limits.contains(&p.reason)), "{text}: {found:#?}");
     }
 }
 
@@ -276,7 +280,7 @@ fn nesting_does_not_overflow_an_ordinary_stack() {
         let n = (octets - middle.len() - 8) / (open.len() + close.len());
         format!("{}{middle}{}", open.repeat(n), close.repeat(n))
     };
-    let tag = |open, middle, close| format!("{{{{ {} }}}}", fill(engine::MAX_TAG, open, middle, close));
+    let tag = |open, middle, close| format!("{{{{ {} }}}}", fill(jinja::MAX_TAG, open, middle, close));
     let many = |tag: String| tag.repeat(engine::MAX_SOURCE / tag.len());
     let text = |open, middle, close| fill(engine::MAX_SOURCE, open, middle, close);
     let sources = [

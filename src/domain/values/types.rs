@@ -23,6 +23,15 @@ pub(super) fn check(type_: Type, json: &Json) -> Result<(), String> {
     check_content(json, 0)
 }
 
+/// A text as a value of a type that is no text; lists and objects as in YAML.
+pub(super) fn read(type_: Type, text: &str) -> Option<Json> {
+    match type_ {
+        Type::Integer | Type::Number | Type::Boolean => serde_json::from_str(text).ok(),
+        Type::List | Type::Object => serde_yaml::from_str(text).ok(),
+        Type::String | Type::URL | Type::Email | Type::Date => None,
+    }
+}
+
 /// What a value of the type looks like, for messages.
 pub(super) fn expected(type_: Type) -> &'static str {
     match type_ {

@@ -5,7 +5,7 @@
 use super::*;
 use crate::domain::address::Mailbox;
 use crate::domain::content::Rendered;
-use crate::domain::message::{Parts, build};
+use crate::domain::message::{Additions, Parts, build};
 use mail_operator_testbed::scripted_smtp::Step;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -206,7 +206,11 @@ fn what_people_write_is_sent_as_one_message() {
             return Ok(false);
         };
         let date = jiff::Timestamp::from_second(1_800_000_000).unwrap();
-        let parts = Parts { from: &from, reply_to: None, to: &to, content: &content, date, uid: "uid" };
+        let copy_of = Some(to.address());
+        let to = std::slice::from_ref(&to);
+        let (content, additions) = (&content, &Additions::default());
+        let parts =
+            Parts { from: &from, reply_to: None, to, cc: &[], copy_of, content, additions, date, uid: "uid" };
         let message = build(&parts);
         let sent = runtime.block_on(check("news@corp.test", &["jane@example.org"], &message.bytes))?;
         prop_assert!(sent, "what was accepted from people can be sent");

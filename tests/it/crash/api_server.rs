@@ -22,7 +22,7 @@ async fn without_api_server_at_any_step_nothing_is_sent_twice_and_no_outcome_is_
     let (survivor, victim) =
         (Scene::new(plane().await, "survivor").await, Scene::new(plane().await, "victim").await);
     let operator = survivor.operator(&[]);
-    let held = hold_everywhere(&survivor).await;
+    let held = hold_everywhere(&survivor, &[1]).await;
     let killed = victim.operator(&[]);
     let answered = hold_answers(&victim).await;
 
@@ -38,7 +38,7 @@ async fn without_api_server_at_any_step_nothing_is_sent_twice_and_no_outcome_is_
     // What was claimed goes out all the same; nothing can be claimed. (Before DATA a claim is good for ten seconds, so
     // that what is held at RCPT may or may not go out.)
     until_accepted(&operator, 6).await;
-    let copies = |held: &Held| held.smtp.copies_for(&held.to);
+    let copies = Held::copies;
     assert!(held.iter().filter(|held| held.known.claimed == Claimed::Yes).all(|held| copies(held) == 1));
     assert!(held.iter().filter(|held| !held.is_claimed()).all(|held| copies(held) == 0));
     plane().await.start_api_server().await.unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 async fn killed_at_any_step_nothing_is_lost_and_only_what_is_in_doubt_is_sent_again() {
     let scene = Scene::new(apart().await, "killed").await;
     let operator = scene.operator(&[]);
-    let held = hold_everywhere(&scene).await;
+    let held = hold_everywhere(&scene, &[1, 3]).await;
 
     operator.kill9().unwrap();
     operator.wait_exit(Duration::from_secs(10)).await.unwrap();

@@ -5,6 +5,8 @@ use crate::crash::{Scene, TAKEOVER, says_twice};
 use crate::eventually;
 use crate::objects::condition;
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Each step with what a new operator, which knows only what is stored, makes of it.
 pub const STEPS: [(&str, Step, Known); 4] = [
@@ -42,23 +44,27 @@ pub struct Held {
     pub policy: &'static str,
     pub known: Known,
     pub smtp: ScriptedSmtp,
-    /// Its recipient, whom no other test writes to: servers of tests that are over may have had this one's port, and
-    /// mail that waited for them would be counted.
-    pub to: String,
+    /// Its recipients, whom no other test writes to: servers of tests that are over may have had this one's port, and
+    /// mail that waited for them would be counted. Several get one message: `to`, `cc`, `bcc`.
+    pub to: Vec<String>,
     step: Step,
 }
 
-/// Brings a Notification for each step and policy to where it is held. An operator has to be at work.
-pub async fn hold_everywhere(scene: &Scene) -> Vec<Held> {
+/// Brings a Notification for each step, policy and number of recipients to where it is held. An operator has to be at
+/// work.
+pub async fn hold_everywhere(scene: &Scene, recipients: &[usize]) -> Vec<Held> {
     let mut all = Vec::new();
-    for policy in ["Resend", "Hold"] {
-        for (name, step, known) in STEPS {
-            let smtp = ScriptedSmtp::builder().hold(step).start().await;
-            let name = format!("{name}-{}", policy.to_lowercase());
-            scene.server(&name, smtp.address()).await;
-            let to = format!("{name}@{}.example", scene.space.name);
-            scene.notify(&name, &name, &[&to], policy).await;
-            all.push(Held { name, policy, known, smtp, to, step });
+    for count in recipients {
+        for policy in ["Resend", "Hold"] {
+            for (name, step, known) in STEPS {
+                let smtp = ScriptedSmtp::builder().hold(step).start().await;
+                let name = format!("{name}-{}-{count}", policy.to_lowercase());
+                scene.server(&name, smtp.address()).await;
+                let to: Vec<_> =
+                    (0..*count).map(|n| format!("{name}-{n}@{}.example", scene.space.name)).collect();
+                scene.notify_with(&name, &name, &[&to[0]], further(policy, &to[1..])).await;
+                all.push(Held { name, policy, known, smtp, to, step });
+            }
         }
     }
     for held in &all {
@@ -70,7 +76,34 @@ pub async fn hold_everywhere(scene: &Scene) -> Vec<Held> {
     all
 }
 
+/// What a Notification needs for further recipients of one message: the first in `cc`, the others in `bcc`.
+fn further(policy: &str, recipients: &[String]) -> Value {
+    let mut spec = json!({ "delivery": { "onInDoubt": policy } });
+    for (n, address) in recipients.iter().enumerate() {
+        spec["delivery"]["mode"] = json!("Shared");
+        let list = if n == 0 { "cc" } else { "bcc" };
+        spec[list] = json!([{ "address": address }]);
+    }
+    spec
+}
+
 impl Held {
+    /// How many copies each recipient got: all the same number.
+    #[track_caller]
+    pub fn copies(&self) -> usize {
+        let copies: BTreeSet<_> = self.to.iter().map(|to| self.smtp.copies_for(to)).collect();
+        assert_eq!(copies.len(), 1, "{}: {copies:?}", self.name);
+        copies.into_iter().next().unwrap_or_default()
+    }
+
+    /// Whether the status says of each recipient that it may have arrived twice, or of none.
+    #[track_caller]
+    pub fn says_twice(&self, found: &Value) -> bool {
+        let says: BTreeSet<_> = self.to.iter().map(|to| says_twice(found, to)).collect();
+        assert_eq!(says.len(), 1, "{}: {:#}", self.name, found["status"]);
+        says.contains(&true)
+    }
+
     /// Whether the journal names it.
     pub fn is_claimed(&self) -> bool {
         self.known.claimed == Claimed::Yes || self.policy == "Resend"
@@ -92,25 +125,25 @@ impl Held {
     /// What a new operator has to make of it after a crash: sent once where nothing was claimed, and where it
     /// is in doubt what the policy says. Nothing is ever lost, nothing is sent twice unless the status says so.
     pub async fn is_settled_after_a_crash(&self, scene: &Scene) {
-        let Self { name, policy, known, smtp, to, .. } = self;
+        let Self { name, policy, known, .. } = self;
         if self.is_claimed() && *policy == "Hold" {
             let found = scene.until_phase(name, "InDoubt").await;
             let ready = condition(&found, "Ready");
             assert_eq!(ready["reason"], "AnswerLost", "{name}: {ready}");
             let message = ready["message"].as_str().unwrap();
             assert!(message.contains("mail-operator.dev/resolve=sent"), "{name}: {message}");
-            assert_eq!(smtp.copies_for(to), usize::from(known.taken), "{name}");
+            assert_eq!(self.copies(), usize::from(known.taken), "{name}");
         } else {
             let found = scene.until_phase(name, "Sent").await;
-            assert_eq!(smtp.copies_for(to), 1 + usize::from(known.taken), "{name}");
-            assert_eq!(says_twice(&found, to), self.is_claimed(), "{name}: {:#}", found["status"]);
+            assert_eq!(self.copies(), 1 + usize::from(known.taken), "{name}");
+            assert_eq!(self.says_twice(&found), self.is_claimed(), "{name}: {:#}", found["status"]);
         }
     }
 
     /// It went out once, and the status has no doubts.
     pub async fn is_sent_once(&self, scene: &Scene) {
         let found = scene.until_phase(&self.name, "Sent").await;
-        assert_eq!(self.smtp.copies_for(&self.to), 1, "{}", self.name);
-        assert!(!says_twice(&found, &self.to), "{}: {:#}", self.name, found["status"]);
+        assert_eq!(self.copies(), 1, "{}", self.name);
+        assert!(!self.says_twice(&found), "{}: {:#}", self.name, found["status"]);
     }
 }

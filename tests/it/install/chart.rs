@@ -176,6 +176,13 @@ async fn restricted_to_namespaces() {
         ("get secrets -n default", "no"),
         ("list notifications.mail-operator.dev -n default", "no"),
         ("get secrets -n restricted-operator", "no"),
+        // The templates there are for all.
+        ("watch messagetemplates.mail-operator.dev -n restricted-operator", "yes"),
+        ("patch messagetemplates.mail-operator.dev --subresource=status -n restricted-operator", "yes"),
+        ("create events.events.k8s.io -n restricted-operator", "yes"),
+        ("patch messagetemplates.mail-operator.dev -n restricted-operator", "no"),
+        ("list notifications.mail-operator.dev -n restricted-operator", "no"),
+        ("list messagetemplates.mail-operator.dev -n default", "no"),
         ("update configmaps -n restricted-operator", "yes"),
         ("patch customresourcedefinitions/notifications.mail-operator.dev", "no"), // manageCRDs is off
     ] {

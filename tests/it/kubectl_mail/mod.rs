@@ -2,12 +2,14 @@
 //! shared operator acts, and a mail server of the test takes the mail. This file holds what the tests of all files need.
 
 mod commands;
+mod edit;
 mod first_contact;
 mod interactive;
 mod page;
-
+mod preview;
 mod secrets;
 mod stories;
+mod templates;
 
 pub use first_contact::{not_installed, older_and_not_running};
 

@@ -2,6 +2,7 @@
 //! refused and one that is greylisted.
 
 use super::servers::{MailServer, PASSWORD, Scene, USER, scene};
+use crate::notifications::shared::shared;
 use crate::notifications::{notification, recipient, says};
 use crate::objects::Space;
 use serde_json::json;
@@ -57,6 +58,51 @@ async fn one_notification_at_each_server() {
         assert_eq!((&refused["code"], &refused["enhancedCode"]), (&json!(550), &json!("5.1.1")), "{who}");
         assert_eq!(server.sink.copies_for(&gone), 0, "{who}");
         says(&done, "Ready", "False", "PartiallyAccepted", &["2 of 3", "No such user here"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_message_for_all_at_each_server() {
+    let space = space("mail-servers-shared").await;
+    let scene = Scene::started();
+    let names = ["shared-ada", "gone-shared", "grey-shared", "shared-boss", "shared-audit"];
+    let addresses = |server: &MailServer| names.map(|name| server.address(name));
+    let objects: Vec<_> = scene
+        .servers
+        .iter()
+        .map(|server| {
+            let all = addresses(server);
+            let [ada, gone, grey, boss, audit] = all.each_ref().map(String::as_str);
+            let through = json!({ "serverRef": { "name": server.name } });
+            shared(server.name, &[ada, gone, grey], &[boss], &[audit], through)
+        })
+        .collect();
+    space.put(&objects).await;
+    for server in &scene.servers {
+        let who = server.name;
+        let done = space.until_phase(who, "PartiallySent").await;
+        let [ada, gone, grey, boss, audit] = addresses(server);
+        let status = &done["status"];
+        assert_eq!(
+            (&status["accepted"], &status["attempts"]),
+            (&json!("4/5"), &json!(2)),
+            "{who}: {status:#}"
+        );
+        assert_eq!(recipient(&done, &gone)["reason"], "RecipientRefused", "{who}");
+        for accepted in [&ada, &grey, &boss, &audit] {
+            let received = server.handed_on(accepted, 1).await.remove(0);
+            let parsed = mail_parser::MessageParser::default().parse(&received.message).unwrap();
+            let shown = |addresses: Option<&mail_parser::Address<'_>>| -> Vec<String> {
+                let all = addresses.into_iter().flat_map(|addresses| addresses.iter());
+                all.map(|one| one.address().unwrap_or_default().to_owned()).collect()
+            };
+            assert_eq!(shown(parsed.to()), [&*ada, &*gone, &*grey], "{who}: everybody, in each copy");
+            assert_eq!(shown(parsed.cc()), [&*boss], "{who}");
+            assert!(parsed.bcc().is_none(), "{who}");
+        }
+        // Trace fields of a server may name whom it delivers to; what the others get does not name the hidden one.
+        let others = server.sink.received_for(&ada).remove(0).message;
+        assert!(!String::from_utf8_lossy(&others).contains(&audit), "{who}");
     }
 }
 

@@ -37,11 +37,11 @@ async fn space(name: &str) -> Space {
     Space { plane, name: name.into() }
 }
 
-/// Lets `delivery.mode: Shared` through, as a later version of the schema might.
+/// Lets `delivery.mode: Digest` through, as a later version of the schema might.
 async fn loosen(plane: &ControlPlane) {
     let modes =
         "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/delivery/properties/mode/enum/-";
-    let loosened = json!([{ "op": "add", "path": modes, "value": "Shared" }]).to_string();
+    let loosened = json!([{ "op": "add", "path": modes, "value": "Digest" }]).to_string();
     let name = "notifications.mail-operator.dev";
     plane.kubectl(&["patch", "crd", name, "--type=json", "-p", &loosened]).await.unwrap().success().unwrap();
 }
@@ -86,17 +86,17 @@ async fn an_object_that_cannot_be_decoded_says_so_and_hides_no_other() {
     let smtp = ScriptedSmtp::builder().start().await;
     space.put(&[server(smtp.address(), json!({}))]).await;
     let version = space.version().await;
-    let shared = json!({ "delivery": { "mode": "Shared" } });
+    let digest = json!({ "delivery": { "mode": "Digest" } });
     space
         .put(&[
             notification("before", &["ada@corp.example"], json!({})),
-            notification("odd", &["eve@corp.example"], shared),
+            notification("odd", &["eve@corp.example"], digest),
             notification("after", &["bob@corp.example"], json!({})),
         ])
         .await;
     let undecodable = |found: &Value| condition(found, "Ready")["reason"] == "Undecodable";
     let odd = space.until("notifications", "odd", "undecodable", undecodable).await;
-    says(&odd, "Ready", "False", "Undecodable", &["Shared", "Delete it and create it anew"]);
+    says(&odd, "Ready", "False", "Undecodable", &["Digest", "Delete it and create it anew"]);
     assert_eq!(condition(&odd, "Stalled")["status"], "True");
     for name in ["before", "after"] {
         space.until_phase(name, "Sent").await;

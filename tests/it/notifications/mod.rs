@@ -13,6 +13,8 @@ mod life;
 mod outcomes;
 mod preparing;
 mod sessions;
+pub mod shared;
+mod sources;
 mod time;
 
 use crate::objects::{Space, condition};

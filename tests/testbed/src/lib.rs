@@ -19,6 +19,7 @@ pub mod exim;
 pub mod haraka;
 mod http;
 pub mod mailpit;
+pub mod nu_checker;
 pub mod oidc;
 pub mod operator;
 mod ports;
@@ -30,6 +31,7 @@ pub mod scratch;
 pub mod scripted_token;
 pub mod scripted_smtp;
 pub mod sink;
+pub mod spamassassin;
 pub mod tools;
 
 pub use aiosmtpd::Aiosmtpd;

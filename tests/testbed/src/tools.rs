@@ -109,6 +109,11 @@ pub async fn haraka() -> Result<PathBuf> {
     npm_tool("haraka", "Haraka").await
 }
 
+/// The Nu HTML checker, for Java.
+pub async fn nu_checker() -> Result<PathBuf> {
+    Ok(npm_tool("vnu", "vnu-jar").await?.join("vnu-jar/build/dist/vnu.jar"))
+}
+
 /// The `node_modules` folder that holds a package, as the lock file in our folder says.
 async fn npm_tool(folder: &str, package: &str) -> Result<PathBuf> {
     let file = format!("{folder}/package-lock.json");

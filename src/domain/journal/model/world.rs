@@ -120,7 +120,7 @@ impl World {
         if notification.status.as_ref().is_some_and(|status| status.finished) {
             return Vec::new();
         }
-        ledger::open_recipients(notification).iter().map(|recipient| index(&recipient.address)).collect()
+        ledger::open_recipients(notification).iter().map(|recipient| index(recipient.address)).collect()
     }
 
     fn state(&self, n: usize, recipient: usize) -> RecipientState {

@@ -272,3 +272,28 @@ fn texts_are_bounded_and_printable() {
     assert!(message.contains(r"x\u{d}\u{a}\u{202e}yyy"), "{message}");
     assert!(message.chars().count() <= 2_020 && message.ends_with('…'), "{}", message.len());
 }
+
+#[test]
+fn copies_count_like_everybody_else() {
+    let copies = json!({ "spec": {
+        "delivery": { "mode": "Shared", "onInDoubt": "Hold" },
+        "cc": [{ "address": "boss@corp.example" }], "bcc": [{ "address": "audit@corp.example" }]
+    } });
+    let outcomes =
+        [doubtful("audit@corp.example"), refused("boss@corp.example"), accepted(BOB), accepted(ADA)];
+    let status = after(copies.clone(), &outcomes, 10);
+    let order: Vec<_> = status.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
+    assert_eq!(order, [ADA, BOB, "boss@corp.example", "audit@corp.example"]);
+    assert_eq!((status.phase, status.accepted.as_deref()), (Phase::InDoubt, Some("2/4")));
+    let summary = status.summary.as_ref().map(|summary| (summary.total, summary.refused, summary.in_doubt));
+    assert_eq!(summary, Some((4, 1, 1)));
+
+    let told = Notification { status: Some(status), ..notification(copies) };
+    let resolved = resolved_as_sent(&told, "sent", at(20));
+    assert_eq!((resolved.phase, resolved.accepted.as_deref()), (Phase::PartiallySent, Some("3/4")));
+    let again = resolved_as_resend(&told, "resend", at(20));
+    assert_eq!(again.phase, Phase::Pending);
+    let open = Notification { status: Some(again), ..told };
+    let open: Vec<_> = ledger::open_recipients(&open).iter().map(|recipient| recipient.address).collect();
+    assert_eq!(open, ["audit@corp.example"]);
+}

@@ -1,0 +1,128 @@
+//! The mail server and the template that a Notification names: whether they exist, admit its namespace and can be used.
+
+use super::Obstacle;
+use crate::api::Reason;
+use crate::api::notification::Notification;
+use crate::api::shared::ObjectRef;
+use crate::domain::access;
+use crate::domain::catalog::Catalog;
+use crate::domain::likeness::likeness;
+use crate::domain::lookup::{Found, Source};
+use crate::domain::object::ObjectKey;
+use crate::domain::problem;
+use crate::domain::server::Server;
+use std::sync::Arc;
+
+/// The server a Notification asks for, without regard to whether it exists.
+pub fn server_key(notification: &Notification, default: Option<&ObjectKey>, catalog: &Catalog) -> ObjectKey {
+    let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
+    if let Some(ObjectRef { name, namespace: other }) = &notification.spec.server_ref {
+        return ObjectKey::new(other.as_deref().unwrap_or(namespace), name);
+    }
+    let own = ObjectKey::new(namespace, "default");
+    match default {
+        Some(default) if !catalog.servers.contains_key(&own) => default.clone(),
+        _ => own,
+    }
+}
+
+/// Where the template that a Notification asks for is looked for, in this order.
+pub fn template_places(notification: &Notification, catalog: &Catalog) -> Vec<Source> {
+    let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
+    match &notification.spec.message.template_ref {
+        None => Vec::new(),
+        Some(ObjectRef { name, namespace: Some(other) }) => vec![Source::object(other, name)],
+        Some(ObjectRef { name, namespace: None }) => catalog.places(namespace, name),
+    }
+}
+
+/// The server, if it is fit for use and may be used from `namespace`.
+pub(super) fn server(
+    notification: &Notification,
+    catalog: &Catalog,
+    default_server: Option<&ObjectKey>,
+    namespace: &str,
+) -> Result<Arc<Server>, Obstacle> {
+    let key = server_key(notification, default_server, catalog);
+    let Some(known) = catalog.servers.get(&key) else {
+        let hint = match (&notification.spec.server_ref, default_server) {
+            (Some(_), _) => "create it, and this message goes out by itself".into(),
+            (None, Some(default)) => format!("create it, or the operator's default server {default}"),
+            (None, None) => "create it, or name another one in spec.serverRef".into(),
+        };
+        let alike = alike(&key, namespace, catalog.servers.keys());
+        let message = format!("MailServerConfig {key} does not exist: {hint}{alike}");
+        return Err(Obstacle {
+            passes_by_itself: true,
+            ..Obstacle::unresolved(Reason::ServerNotFound, message)
+        });
+    };
+    let server = known.as_ref().map_err(|problems| {
+        let message = format!("MailServerConfig {key} cannot be used: {}", problem::summary(problems));
+        Obstacle::unresolved(Reason::InvalidSpec, message)
+    })?;
+    if !access::permits(&server.access, &key.namespace, namespace, catalog.namespaces.get(namespace)) {
+        let message = access::remedy("MailServerConfig", &key.name, &key.namespace, namespace);
+        return Err(Obstacle::unresolved(Reason::ServerNotPermitted, message));
+    }
+    Ok(server.clone())
+}
+
+/// A name that was likely meant. Only of the Notification's own namespace: names of other namespaces are
+/// nobody's business here.
+fn alike<'a>(wanted: &ObjectKey, namespace: &str, known: impl Iterator<Item = &'a ObjectKey>) -> String {
+    let own = known.filter(|key| *key.namespace == *namespace && wanted.namespace == key.namespace);
+    let best = own.filter_map(|key| Some((likeness(&wanted.name, &key.name)?, &key.name))).min();
+    best.map(|(_, name)| format!(" (did you mean {name}? Then create another Notification)"))
+        .unwrap_or_default()
+}
+
+/// The template that a reference means, if it may be used from `namespace`.
+pub(super) fn template(reference: &ObjectRef, catalog: &Catalog, namespace: &str) -> Result<Found, Obstacle> {
+    let ObjectRef { name, namespace: other } = reference;
+    let Some(other) = other else {
+        return catalog.look_up(namespace, name).ok_or_else(|| {
+            let key = ObjectKey::new(namespace, name);
+            let operator = catalog.operator_namespace();
+            let elsewhere = if operator == namespace || operator.is_empty() {
+                String::new()
+            } else {
+                format!(", the operator's namespace {operator} has none that admits this one")
+            };
+            let hint = "create it, and this message goes out by itself";
+            let alike = alike(&key, namespace, known_names(catalog, namespace).iter());
+            let message = format!(
+                "MessageTemplate {key} does not exist{elsewhere}, and no standard message is called {name}: {hint}{alike}"
+            );
+            absent_template(message)
+        });
+    };
+    let source = Source::object(other, name);
+    let Some(known) = catalog.template(&source) else {
+        let hint = if catalog.is_standard(name) {
+            format!("leave templateRef.namespace out for the standard message {name}, or create it")
+        } else {
+            "create it, and this message goes out by itself".into()
+        };
+        let alike = alike(&ObjectKey::new(other, name), namespace, known_names(catalog, namespace).iter());
+        return Err(absent_template(format!("MessageTemplate {source} does not exist: {hint}{alike}")));
+    };
+    if !catalog.admits(&source, known, namespace) {
+        let message = access::remedy("MessageTemplate", name, other, namespace);
+        return Err(Obstacle::unresolved(Reason::TemplateNotPermitted, message));
+    }
+    Ok((source, known.clone()))
+}
+
+fn absent_template(message: String) -> Obstacle {
+    Obstacle { passes_by_itself: true, ..Obstacle::unresolved(Reason::TemplateNotFound, message) }
+}
+
+/// The names that could have been meant in `namespace`: its own templates' and the standard messages'.
+fn known_names(catalog: &Catalog, namespace: &str) -> Vec<ObjectKey> {
+    let keys = catalog.templates().filter_map(|(source, _)| match source {
+        Source::Object(key) => (*key.namespace == *namespace).then(|| key.clone()),
+        Source::BuiltIn(name) => Some(ObjectKey::new(namespace, name)),
+    });
+    keys.collect()
+}

@@ -1,0 +1,50 @@
+//! From rendered texts to a message: MJML becomes HTML and CSS goes into the tags, within bounds that are
+//! checked before anything is handed to a library whose work may grow faster than its input.
+
+use super::layout::Draft;
+use super::{Markup, mjml};
+use crate::domain::content::{ContentProblem, MAX_BODY_OCTETS, Part, Rendered};
+use crate::domain::locale::Locale;
+use css_inline::{CSSInliner, InlineOptions};
+
+/// Makes the message, or says which part cannot be sent and why.
+pub(super) fn finish(draft: Draft, locale: &Locale) -> Result<Rendered, (Part, ContentProblem)> {
+    let Draft { subject, text, body } = draft;
+    let html = body.map(|(kind, body)| html(kind, body, locale).map_err(|problem| (kind.part(), problem)));
+    Rendered::new(&subject, text, html.transpose()?)
+}
+
+fn html(kind: Markup, body: String, locale: &Locale) -> Result<String, ContentProblem> {
+    within(&body)?;
+    match kind {
+        Markup::HTML if !has_style(&body) => Ok(body),
+        Markup::HTML => inlined(&body),
+        Markup::MJML => {
+            let html = mjml::html(&body, locale).map_err(ContentProblem::NotMJML)?;
+            within(&html)?;
+            inlined(&html)
+        }
+    }
+}
+
+fn within(body: &str) -> Result<(), ContentProblem> {
+    if body.len() > MAX_BODY_OCTETS { Err(ContentProblem::TooLarge) } else { Ok(()) }
+}
+
+/// Whether there is CSS to be put into tags. Without any the HTML stays as it was written.
+fn has_style(html: &str) -> bool {
+    html.match_indices('<')
+        .any(|(at, _)| html.get(at + 1..at + 6).is_some_and(|n| n.eq_ignore_ascii_case("style")))
+}
+
+/// CSS in the tags, for mail programs that read no `<style>`. It stays there as well, since rules for
+/// screens and dark mode work in no other place.
+fn inlined(html: &str) -> Result<String, ContentProblem> {
+    let options = InlineOptions {
+        keep_style_tags: true,
+        keep_link_tags: true,
+        load_remote_stylesheets: false,
+        ..InlineOptions::default()
+    };
+    CSSInliner::new(options).inline(html).map_err(|error| ContentProblem::NotInlined(error.to_string()))
+}
