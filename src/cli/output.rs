@@ -114,6 +114,7 @@ pub fn document(format: Format, name: &str, value: &impl Serialize) -> Result<()
             let value = serde_json::to_value(value).map_err(|error| unprintable(&error))?;
             say(serde_yaml::to_string(&value).map_err(|error| unprintable(&error))?.trim_end());
         }
+        Format::Sarif | Format::Github => return Err(unprintable(&"it is no list of findings")),
     }
     Ok(())
 }
