@@ -118,7 +118,7 @@ fn steady(word: &str, before: &str) -> String {
         "2026-12-01T08:00:00Z".to_owned()
     } else if before == "Message-ID" {
         "<4f2a…@corp.example>".to_owned()
-    } else if before == "port" && number(bare) {
+    } else if before == "port" && number(bare) && !word.starts_with('(') {
         "2525".to_owned()
     } else if let Some((of, unit)) =
         bare.split_once('/').filter(|(of, unit)| number(of) && matches!(*unit, "min" | "day" | "4"))
