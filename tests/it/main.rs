@@ -12,6 +12,7 @@ mod generated;
 mod install;
 mod kubectl_mail;
 mod leadership;
+mod lint;
 mod mail_servers;
 mod mime;
 mod notifications;

@@ -77,6 +77,15 @@ fn pieces(source: &str) -> impl Iterator<Item = (usize, &str)> {
                 matches!((follows, raw), (Some(b'%'), _) | (Some(b'{' | b'#'), false))
             })?;
             let tag = rest.get(start..)?;
+            // What is raw is not searched for its end: that would take the square of its length.
+            if raw
+                && !tag
+                    .trim_start_matches(|c: char| "{%-+".contains(c) || c.is_whitespace())
+                    .starts_with("endraw")
+            {
+                at += start + 2;
+                continue;
+            }
             let tag = match tag.as_bytes().get(1) {
                 Some(b'#') => tag.get(..tag.find("#}").map_or(tag.len(), |end| end + 2))?,
                 Some(b'%') => tag.get(..tag_end(tag, b'%'))?,

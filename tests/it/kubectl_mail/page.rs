@@ -40,7 +40,7 @@ async fn the_page_shows_what_is_printed() {
     let mut blocks = 0;
     while let Some((before, after)) = rest.split_once("```console\n") {
         let (block, after) = after.split_once("```\n").unwrap();
-        write!(written, "{before}```console\n").unwrap();
+        writeln!(written, "{before}```console").unwrap();
         for command in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
             let printed = printed(&space, command).await;
             write!(written, "$ {command}\n{printed}").unwrap();
