@@ -205,6 +205,6 @@ async fn hostile_templates_cost_others_nothing() {
         }
     }
     for name in ["loops", "repeats"] {
-        says(&space.get("messagetemplates", name).await, "Ready", "False", "ExampleFailed", &["en text"]);
+        says(&space.get("messagetemplates", name).await, "Ready", "False", "TooManySteps", &["en text"]);
     }
 }
