@@ -127,6 +127,13 @@ impl Catalog {
         catalog
     }
 
+    /// A copy for an operator that runs in this namespace. Makes nothing anew: it is for catalogs that hold standard
+    /// messages only.
+    #[must_use]
+    pub fn in_namespace(&self, operator_namespace: &str) -> Self {
+        Self { operator_namespace: operator_namespace.into(), ..self.clone() }
+    }
+
     /// The namespace that the operator runs in.
     pub fn operator_namespace(&self) -> &str {
         &self.operator_namespace

@@ -251,7 +251,8 @@ fn sarif_is_as_its_standard_says() {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let report = judge(&names);
     let log: Value = serde_json::from_str(&report.write(Some(Format::Sarif))).unwrap();
-    let schema = json!({
+    let schema: Value = serde_json::from_str(
+        r##"{
         "type": "object", "required": ["version", "runs"], "additionalProperties": false,
         "properties": {
             "$schema": { "type": "string", "format": "uri" }, "version": { "const": "2.1.0" },
@@ -293,7 +294,9 @@ fn sarif_is_as_its_standard_says() {
                 }
             } }
         }
-    });
+    }"##,
+    )
+    .unwrap();
     let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
     let wrong: Vec<_> =
         validator.iter_errors(&log).map(|error| format!("{}: {error}", error.instance_path())).collect();

@@ -26,10 +26,13 @@ use crate::domain::catalog::Catalog;
 use jiff::Timestamp;
 use judgement::{Bench, of_kind};
 use set::{Kind, Manifest, Set};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// What standard input is called.
 pub const STDIN: &str = "stdin";
+
+/// The standard messages, compiled once.
+static STANDARD: LazyLock<Catalog> = LazyLock::new(|| Catalog::new(""));
 
 /// A file that was read.
 #[derive(Debug, Clone, Default)]
@@ -119,7 +122,7 @@ fn judge(bench: &Bench<'_>, schemas: &schema::Schemas, found: &mut Vec<Diagnosti
         found.extend(objects.values().flat_map(|object| metadata::neighbour(object, is_secret)));
     }
     let json = |at: usize| stored.get(at).unwrap_or(&serde_json::Value::Null);
-    let mut catalog = Catalog::new(bench.operator_namespace);
+    let mut catalog = STANDARD.in_namespace(bench.operator_namespace);
     catalog.namespaces.clone_from(&set.namespaces);
     for (at, manifest) in of_kind(set, Kind::Server) {
         let mut own = Vec::new();
