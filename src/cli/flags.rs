@@ -51,6 +51,25 @@ pub enum Format {
     Yaml,
     /// `kind/name` only.
     Name,
+    /// SARIF 2.1.0, for code scanning: `lint` only.
+    #[value(hide = true)]
+    Sarif,
+    /// Annotations in a GitHub workflow: `lint` only.
+    #[value(hide = true)]
+    Github,
+}
+
+impl Format {
+    /// The word behind `-o`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Yaml => "yaml",
+            Self::Name => "name",
+            Self::Sarif => "sarif",
+            Self::Github => "github",
+        }
+    }
 }
 
 /// Every command has these.

@@ -8,6 +8,7 @@ mod failure;
 mod flags;
 mod following;
 mod interrupt;
+pub mod lint;
 mod output;
 mod problems;
 mod story;
@@ -15,6 +16,7 @@ mod world;
 
 pub use commands::{Arguments, Command};
 pub use failure::{Exit, Failure};
+pub use flags::Format;
 
 use std::process::ExitCode;
 

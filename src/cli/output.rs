@@ -91,10 +91,10 @@ pub fn note(words: &str) {
     }
 }
 
-/// A mark and a text, wrapped beside it.
+/// A mark and a text, wrapped beside it, with room for being indented.
 pub fn marked(mark: Mark, words: &str) -> Vec<String> {
     let beside = |(at, line)| if at == 0 { format!("{mark} {line}") } else { format!("  {line}") };
-    wrap(words, 2).into_iter().enumerate().map(beside).collect()
+    wrap(words, 4).into_iter().enumerate().map(beside).collect()
 }
 
 /// Several lines of the result.
@@ -114,6 +114,7 @@ pub fn document(format: Format, name: &str, value: &impl Serialize) -> Result<()
             let value = serde_json::to_value(value).map_err(|error| unprintable(&error))?;
             say(serde_yaml::to_string(&value).map_err(|error| unprintable(&error))?.trim_end());
         }
+        Format::Sarif | Format::Github => return Err(unprintable(&"it is no list of findings")),
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ fn pages() -> Vec<String> {
     pages
 }
 
-fn pages_in(folder: &str) -> Vec<String> {
+pub fn pages_in(folder: &str) -> Vec<String> {
     let mut pages = Vec::new();
     for entry in std::fs::read_dir(in_repository(folder)).unwrap() {
         let entry = entry.unwrap();

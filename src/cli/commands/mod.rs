@@ -9,13 +9,14 @@ mod send;
 mod status;
 mod test;
 mod edit;
+mod lint;
 mod preview;
 mod restore;
 mod templates;
 mod version;
 
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::flags::Flags;
+use crate::cli::flags::{Flags, Format};
 use clap::{Parser, Subcommand};
 
 /// Shown below the help.
@@ -70,6 +71,8 @@ pub enum Command {
     Edit(edit::Edit),
     /// Restore a standard message that was edited.
     Restore(restore::Restore),
+    /// Check manifests without a cluster: what the API server and the operator would say of them.
+    Lint(lint::Lint),
     /// Print the versions of this program, of the operator and of the CustomResourceDefinitions.
     Version(version::Version),
 }
@@ -77,6 +80,7 @@ pub enum Command {
 /// Does it.
 pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { flags, command } = arguments;
+    command.has(flags.output)?;
     match command {
         Command::Test(command) => command.run(&flags).await,
         Command::Send(command) => command.run(&flags).await,
@@ -91,7 +95,25 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Templates(command) => command.run(&flags).await,
         Command::Edit(command) => command.run(&flags).await,
         Command::Restore(command) => command.run(&flags).await,
+        Command::Lint(command) => command.run(&flags),
         Command::Version(command) => command.run(&flags).await,
+    }
+}
+
+impl Command {
+    /// What `-o` takes.
+    const fn formats(&self) -> &'static [Format] {
+        match self {
+            Self::Lint(_) => lint::FORMATS,
+            _ => &[Format::Json, Format::Yaml, Format::Name],
+        }
+    }
+
+    fn has(&self, format: Option<Format>) -> Result<(), Failure> {
+        let Some(format) = format.filter(|format| !self.formats().contains(format)) else { return Ok(()) };
+        let known: Vec<_> = self.formats().iter().map(|format| format.as_str()).collect();
+        let message = format!("this command does not write -o {}", format.as_str());
+        Err(Failure::new(Exit::Usage, message).next(format!("it writes {}", known.join(", "))))
     }
 }
 

@@ -118,8 +118,8 @@ fn a_name_has_one_type() {
     let mut types = BTreeMap::new();
     for (name, spec) in all() {
         for variable in &spec.variables {
-            let type_ = types.entry(variable.name.as_str()).or_insert(variable.type_);
-            assert_eq!(*type_, variable.type_, "{name}: {}", variable.name);
+            let first = types.entry(variable.name.as_str()).or_insert(variable.type_);
+            assert_eq!(*first, variable.type_, "{name}: {}", variable.name);
         }
     }
 }
