@@ -78,11 +78,7 @@ fn pieces(source: &str) -> impl Iterator<Item = (usize, &str)> {
             })?;
             let tag = rest.get(start..)?;
             // What is raw is not searched for its end: that would take the square of its length.
-            if raw
-                && !tag
-                    .trim_start_matches(|c: char| "{%-+".contains(c) || c.is_whitespace())
-                    .starts_with("endraw")
-            {
+            if raw && !ends_raw(tag) {
                 at += start + 2;
                 continue;
             }
@@ -102,6 +98,12 @@ fn pieces(source: &str) -> impl Iterator<Item = (usize, &str)> {
             return Some((found, tag));
         }
     })
+}
+
+/// Whether the statement that the text starts with may be the end of a raw block.
+fn ends_raw(tag: &str) -> bool {
+    let inside = tag.strip_prefix("{%").unwrap_or(tag);
+    inside.strip_prefix(['-', '+']).unwrap_or(inside).trim_start().starts_with("endraw")
 }
 
 /// Where the tag ends that the text starts with: after the closing `}` that is not in a string.
