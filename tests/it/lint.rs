@@ -153,14 +153,6 @@ async fn kubectl_reads_words_as_lint_does() {
         "18446744073709551615",
         "-9223372036854775808",
         "123456789012345678901",
-        "-",
-        "-x",
-        "0x",
-        "_1",
-        "1_",
-        "+-1",
-        "<x",
-        "=",
     ];
     let list: String = words.iter().map(|word| format!("        - {word}\n")).collect();
     let manifest = format!(
