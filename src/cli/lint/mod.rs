@@ -101,7 +101,8 @@ fn decode(file: usize, bytes: Vec<u8>, found: &mut Vec<Diagnostic>) -> String {
             let column = before.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len) + 1;
             (line, column)
         });
-        let message = format!("is not UTF-8 text: octet {column} of line {line} cannot be read");
+        let message =
+            format!("is not UTF-8 text: octet {column} of line {line} would arrive as another character");
         found.push(Diagnostic::error(Code::NotText, file, 0..0, message).help("save it as UTF-8"));
         String::new()
     })

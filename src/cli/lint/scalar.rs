@@ -45,14 +45,11 @@ fn number(word: &str) -> Scalar {
             Some((base, digits)) => u64::from_str_radix(digits, base).ok().filter(|_| is_digits(digits)),
             None => None,
         };
-        match magnitude {
-            Some(magnitude) if !negative => return Scalar::Number(magnitude.into()),
-            Some(magnitude) => {
-                if let Ok(value) = i64::try_from(-i128::from(magnitude)) {
-                    return Scalar::Number(value.into());
-                }
-            }
-            None => {}
+        // kubectl sends what does not fit into 64 bits with a sign as a fraction.
+        let signed =
+            magnitude.map(|magnitude| if negative { -i128::from(magnitude) } else { magnitude.into() });
+        if let Some(Ok(value)) = signed.map(i64::try_from) {
+            return Scalar::Number(value.into());
         }
     }
     match digits.parse::<f64>() {
@@ -162,7 +159,7 @@ mod tests {
             ("1.2.3", json!("1.2.3")),
             ("12:30", json!("12:30")),
             ("2026-11-24", json!("2026-11-24")),
-            ("18446744073709551615", json!(18_446_744_073_709_551_615_u64)),
+            ("18446744073709551615", json!(18_446_744_073_709_551_615_f64)),
             (".inf", json!("no number")),
             ("-", json!("-")),
             ("0x", json!("0x")),
