@@ -1,6 +1,6 @@
 //! What a hostile template costs: at most 100 ms of processor time for a text and 64 MiB of memory. Counts
 //! every allocation of this process, so nothing else may run in it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use mail_operator::api::message_template::MessageTemplateSpec;
 use mail_operator::domain::template::Template;

@@ -74,10 +74,7 @@ fn link(state: &State<'_, '_>, value: &Value, text: Option<Value>) -> Result<Val
         let same = text.as_str() == Some(address);
         return Ok(Value::from(if same { address.to_owned() } else { format!("{text} ({address})") }));
     }
-    let text = match text.is_safe() {
-        true => text.to_string(),
-        false => HtmlEscape(&text.to_string()).to_string(),
-    };
+    let text = if text.is_safe() { text.to_string() } else { HtmlEscape(&text.to_string()).to_string() };
     let href = HtmlEscape(address);
     Ok(Value::from_safe_string(format!("<a href=\"{href}\">{text}</a>")))
 }

@@ -20,6 +20,7 @@ enum Show {
     Both,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over")]
 pub(super) fn date(
     state: &State<'_, '_>,
     value: &Value,
@@ -30,6 +31,7 @@ pub(super) fn date(
     show(state, value, Show::Date, format, zone, &kwargs)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over")]
 pub(super) fn time(
     state: &State<'_, '_>,
     value: &Value,
@@ -40,6 +42,7 @@ pub(super) fn time(
     show(state, value, Show::Time, format, zone, &kwargs)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over")]
 pub(super) fn datetime(
     state: &State<'_, '_>,
     value: &Value,

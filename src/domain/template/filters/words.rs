@@ -13,6 +13,7 @@ use minijinja::{Error, State, Value};
 const MAX_DIGITS: i16 = 20;
 
 /// `1234.5` as `1,234.5`, `1.234,5` or `1 234,5`; `digits` fixes those after the separator.
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over")]
 pub(super) fn number(
     state: &State<'_, '_>,
     value: &Value,
@@ -36,6 +37,7 @@ pub(super) fn number(
 }
 
 /// `{} file` or `{} files`, by the rules of the language.
+#[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over")]
 pub(super) fn plural(state: &State<'_, '_>, value: &Value, forms: Kwargs) -> Result<Value, Error> {
     charge(state)?;
     let decimal = decimal("plural", value)?;

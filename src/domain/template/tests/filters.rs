@@ -7,7 +7,7 @@ fn text_in(locale: &str, expression: &str, more: Json) -> Result<String, String>
         "locale": locale, "text": expression,
         "variables": [
             { "name": "start", "type": "Date", "default": "2026-11-24T08:05:09Z" }, { "name": "day", "type": "Date", "default": "2026-11-24" },
-            { "name": "count", "type": "Integer", "default": 2 }, { "name": "size", "type": "Number", "default": 1234567.5 },
+            { "name": "count", "type": "Integer", "default": 2 }, { "name": "size", "type": "Number", "default": 1_234_567.5 },
             { "name": "systems", "type": "List", "default": ["Wiki", "Mail", "VPN"] }, { "name": "portal", "type": "URL", "default": "https://corp.example/?a&b" },
             { "name": "nothing", "type": "Date" }, { "name": "name" },
         ],
@@ -128,15 +128,15 @@ fn the_page_tells_the_truth() {
     let table = page.split("| expression | en | de | fr | es |").nth(1).unwrap();
     let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
     assert!(rows.len() >= 10, "{rows:?}");
-    let mut expected = String::new();
-    for row in &rows {
+    let expected = rows.iter().map(|row| {
         let row = row.replace("\\|", "\u{0}");
         let expression = row.split('|').nth(1).unwrap().trim().trim_matches('`').replace('\u{0}', "|");
         let cells = ["en", "de", "fr", "es"].map(|locale| {
             let shown = text_in(locale, &format!("{{{{ {expression} }}}}"), json!({})).unwrap();
             shown.replace(['\u{202f}', '\u{a0}'], " ")
         });
-        expected += &format!("| `{}` | {} |\n", expression.replace('|', "\\|"), cells.join(" | "));
-    }
-    assert_eq!(rows.join("\n"), expected.trim_end(), "\n{expected}");
+        format!("| `{}` | {} |", expression.replace('|', "\\|"), cells.join(" | "))
+    });
+    let expected = expected.collect::<Vec<_>>().join("\n");
+    assert_eq!(rows.join("\n"), expected, "\n{expected}");
 }

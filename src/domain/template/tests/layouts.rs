@@ -114,7 +114,7 @@ fn problems_of_layouts_name_them() {
         ),
         (with("locale", json!("e_n")), "LayoutInvalid layout inner, locale: \"e_n\" is not a language tag"),
     ] {
-        let shown = shown(json!({ "html": "<p>{{ name }}</p>" }), &[layout.clone()]);
+        let shown = shown(json!({ "html": "<p>{{ name }}</p>" }), std::slice::from_ref(&layout));
         assert!(shown.iter().any(|shown| shown.contains(expected)), "{layout} {expected}\n{shown:#?}");
     }
 }
