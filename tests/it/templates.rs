@@ -50,7 +50,7 @@ async fn every_mistake_is_told_with_its_place() {
         (
             "filter",
             json!({ "text": "{{ name | shout }}" }),
-            "ExampleFailed",
+            "SyntaxError",
             &["en text, line 1, column", "shout"],
         ),
         (
