@@ -97,7 +97,7 @@ fn decode(file: usize, bytes: Vec<u8>, found: &mut Vec<Diagnostic>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| {
         let at = error.utf8_error().valid_up_to();
         let (line, column) = error.as_bytes().get(..at).map_or((1, 1), |before| {
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = before.split(|byte| *byte == b'\n').count();
             let column = before.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len) + 1;
             (line, column)
         });

@@ -86,7 +86,9 @@ proptest! {
     ) {
         let all = manifests();
         let mut bytes = which.get(&all).clone();
-        changes.iter().for_each(|change| apply(&mut bytes, change));
+        for change in &changes {
+            apply(&mut bytes, change);
+        }
         answers(bytes);
     }
 
