@@ -2,12 +2,14 @@
 //! of another make: the headers are ours, each once, the texts are those that went in, and the bytes
 //! are what SMTP takes.
 
+use mail_operator::api::notification::HeaderField;
 use mail_operator::domain::address::{EmailAddress, Mailbox};
 use mail_operator::domain::content::Rendered;
-use mail_operator::domain::message::{Additions, Parts, build};
-use mail_parser::MessageParser;
+use mail_operator::domain::message::{Additions, Attachment, OwnFields, Parts, build};
+use mail_parser::{MessageParser, MimeHeaders as _};
 
-/// From's address and name, To's address and name, Reply-To, uid, subject, text, HTML, with NUL between them.
+/// From's address and name, To's address and name, Reply-To, uid, subject, text, HTML, a file's name and text, a field of
+/// one's own, a conversation, with NUL between them.
 pub fn headers(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let parts: Vec<&str> = text.split('\0').collect();
@@ -19,6 +21,16 @@ pub fn headers(data: &[u8]) {
     let Ok(content) = Rendered::new(part(6), some(7).map(String::from), some(8).map(String::from)) else {
         return;
     };
+    let file =
+        some(9).and_then(|name| Attachment::new(name, None, false, part(10).as_bytes().to_vec().into()).ok());
+    let own = some(11).map(|value| HeaderField { name: "X-Own".into(), value: value.into() });
+    let fields = OwnFields::new(own.as_slice(), false).ok();
+    let written = fields.is_some() && own.is_some();
+    let additions = Additions {
+        fields: fields.unwrap_or_default(),
+        attachments: file.iter().cloned().collect(),
+        thread: some(12).map(String::from),
+    };
     let date = "2026-11-24T08:15:30Z".parse().expect("a date");
     let parts = Parts {
         from: &from,
@@ -27,7 +39,7 @@ pub fn headers(data: &[u8]) {
         cc: &[],
         copy_of: Some(to.address()),
         content: &content,
-        additions: &Additions::default(),
+        additions: &additions,
         date,
         uid: part(5),
     };
@@ -39,14 +51,13 @@ pub fn headers(data: &[u8]) {
 
     let mut expected = vec!["Date", "From", "To"];
     expected.extend(reply_to.as_ref().map(|_| "Reply-To"));
-    expected.extend([
-        "Subject",
-        "Message-ID",
-        "Auto-Submitted",
-        "X-Auto-Response-Suppress",
-        "MIME-Version",
-        "Content-Type",
-    ]);
+    expected.extend(["Subject", "Message-ID"]);
+    if additions.thread.is_some() {
+        expected.extend(["In-Reply-To", "References"]);
+    }
+    expected.extend(["Auto-Submitted", "X-Auto-Response-Suppress"]);
+    expected.extend(written.then_some("X-Own"));
+    expected.extend(["MIME-Version", "Content-Type"]);
     let names = names(&message.bytes);
     let names: Vec<_> = names.iter().filter(|name| *name != "Content-Transfer-Encoding").collect();
     assert_eq!(names, expected.iter().collect::<Vec<_>>());
@@ -61,6 +72,9 @@ pub fn headers(data: &[u8]) {
             && parsed.bcc().is_none()
             && parsed.cc().is_none()
     );
+    // Spaces around a name are nobody's.
+    let name = parsed.attachments().next().and_then(|part| part.attachment_name().map(str::trim));
+    assert_eq!(name, file.as_ref().map(|file| file.name().trim()));
     // The words survive; where one header line ends and the next begins, spaces may be folded.
     let words = |text: &str| text.split_whitespace().map(String::from).collect::<Vec<_>>().concat();
     assert_eq!(words(parsed.subject().unwrap_or_default()), words(content.subject()));

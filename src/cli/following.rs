@@ -53,9 +53,8 @@ pub async fn follow(
             }
             () = &mut wonder, if !asked => {
                 asked = true;
-                if let Some(words) = server_trouble(cluster, &latest).await {
-                    output::note(&words);
-                }
+                let trouble = server_trouble(cluster, &latest).await;
+                output::note(&trouble.unwrap_or_else(|| "waiting for the operator to send it".into()));
             }
             () = vigil.keep(cluster) => {}
             () = sleep_until(given_up) => {

@@ -91,10 +91,10 @@ pub fn note(words: &str) {
     }
 }
 
-/// A mark and a text, wrapped beside it.
+/// A mark and a text, wrapped beside it, with room for being indented.
 pub fn marked(mark: Mark, words: &str) -> Vec<String> {
     let beside = |(at, line)| if at == 0 { format!("{mark} {line}") } else { format!("  {line}") };
-    wrap(words, 2).into_iter().enumerate().map(beside).collect()
+    wrap(words, 4).into_iter().enumerate().map(beside).collect()
 }
 
 /// Several lines of the result.

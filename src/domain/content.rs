@@ -82,6 +82,20 @@ pub enum ContentProblem {
     /// The HTML is too intricate to derive text from it.
     #[error("has more than {MAX_DERIVED_TAGS} tags, too many to derive the plain text from it: set text too")]
     NotDerivable,
+    /// Tags nest deeper than what makes sense in a mail.
+    #[error("nests tags too deep: at most 100 levels are possible")]
+    TooDeep,
+    /// Markup that would take too long to convert.
+    #[error("is too intricate to be converted: {0}")]
+    TooIntricate(&'static str),
+    /// What mail programs do not follow, or should not.
+    #[error("has the address {address:?} in {attribute}: only https, http, mailto, tel and cid are possible")]
+    UnsafeAddress {
+        /// The attribute that it stands in.
+        attribute: String,
+        /// The beginning of the address.
+        address: String,
+    },
     /// What the converter says.
     #[error("is not MJML: {0}")]
     NotMJML(String),

@@ -2,13 +2,17 @@
 //! Compiled once, shared cheaply, rendered many times; it never sees objects or addresses other than
 //! those it is given, includes nothing and cannot run away.
 
+mod addresses;
+mod bounds;
 mod check;
 mod engine;
+mod filters;
 mod finish;
 mod jinja;
 mod layout;
 mod markup;
 mod mjml;
+mod places;
 mod problem;
 
 pub use layout::Layout;
@@ -16,7 +20,7 @@ pub use problem::{Place, TemplateProblem};
 
 use crate::api::message_template::MessageTemplateSpec;
 use crate::domain::address::Mailbox;
-use crate::domain::content::Rendered;
+use crate::domain::content::{ContentProblem, Rendered};
 use crate::domain::locale::{self, Locale};
 use crate::domain::values::{RecipientValues, Variables};
 use minijinja::{Environment, Value};
@@ -182,7 +186,12 @@ impl Compiled {
             draft = layout::render(&self.engine, layout, outer, &scope, Some(draft))?;
         }
         finish::finish(draft, &texts.locale).map_err(|(part, problem)| {
-            let values = self.broken(texts, values);
+            let values = match &problem {
+                ContentProblem::UnsafeAddress { address, .. } => {
+                    addresses::source(address, values).into_iter().collect()
+                }
+                _ => self.broken(texts, values),
+            };
             TemplateProblem::content(&texts.locale, part, &problem, &values)
         })
     }

@@ -5,6 +5,8 @@
 mod sourced;
 mod types;
 
+pub(super) use types::check_url;
+
 use crate::api::message_template::{Variable, VariableType};
 use crate::api::shared::Values;
 use crate::domain::likeness::likeness;
@@ -210,6 +212,11 @@ impl Variables {
     /// Whether a text may use the name.
     pub(super) fn declares(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+
+    /// The type that a name was declared with.
+    pub(super) fn type_of(&self, name: &str) -> Option<VariableType> {
+        self.0.get(name).map(|declared| declared.type_)
     }
 
     /// Objects and lists without an example: their members are not known when a template is checked.

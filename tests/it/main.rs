@@ -1,4 +1,5 @@
 //! Integration tests against real parts: one binary, one control plane for the whole run.
+#![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod architecture;

@@ -120,7 +120,7 @@ fn bodies(sample: &Sample, found: &Value, same: &mut impl FnMut(&str, Value, Val
         let named = html.rsplit("<p>").next()?.split("<img src=\"cid:").nth(before + 1)?.split('"').next()?;
         Some(format!("<{named}>"))
     };
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     // Images come first, since they are in the inner part.
     let (images, others): (Vec<_>, Vec<_>) = sample.files.iter().partition(|file: &&File| file.inline);
     let expected: Vec<_> = images.iter().chain(&others).collect();

@@ -97,6 +97,9 @@ fn find(word: &str) -> Result<Vec<Found>, Failure> {
                 None => found.push(Found { reason, steps: vec![step] }),
             }
         }
+        if let [only] = found.as_mut_slice() {
+            only.steps.clear(); // the same wherever it comes
+        }
         return Ok(found);
     }
     let failure = Failure::new(Exit::Failed, format!("there is no reason {word}"));
@@ -152,6 +155,7 @@ mod tests {
         assert_eq!(reasons("SecretNotBond").unwrap_err().next.unwrap(), "did you mean SecretNotBound?");
         for (answer, first) in [
             ("535", Reason::AuthenticationFailed),
+            ("550 5.1.1 No such user", Reason::RecipientRefused),
             ("535 5.7.139 basic authentication is disabled", Reason::BasicAuthDisabled),
             ("5.7.60", Reason::SendAsDenied),
             ("432 4.3.2 Concurrent connections limit exceeded", Reason::Throttled),

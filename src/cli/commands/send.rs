@@ -83,7 +83,7 @@ pub struct Send {
 #[expect(clippy::struct_field_names, reason = "they are the names of the flags")]
 pub struct Wait {
     /// Follow the Notification to its end (default).
-    #[arg(long, overrides_with = "no_wait")]
+    #[arg(long, visible_alias = "follow", overrides_with = "no_wait")]
     wait: bool,
     /// Create it and leave.
     #[arg(long)]

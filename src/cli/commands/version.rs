@@ -6,7 +6,7 @@ use crate::api::names::SCHEMA_VERSION;
 use crate::cli::cluster::{Cluster, Request};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
-use crate::cli::output::{self, Mark};
+use crate::cli::output::{self, Mark, Table};
 use clap::Args;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -63,12 +63,19 @@ impl Version {
         if let Some(format) = flags.output {
             output::document(format, CLIENT, &versions)?;
         } else {
-            output::say(format_args!("kubectl-mail  {CLIENT} (schema {CURRENT_SCHEMA})"));
-            for (name, part) in [("operator", &versions.operator), ("CRDs", &versions.crds)] {
+            let mut table = Table::new(&[]);
+            let client = Some(&versions.client);
+            let parts = [
+                ("kubectl-mail", client),
+                ("operator", versions.operator.as_ref()),
+                ("CRDs", versions.crds.as_ref()),
+            ];
+            for (name, part) in parts {
                 if let Some(part) = part {
-                    output::say(format_args!("{name:<13} {}", part.in_words()));
+                    table.row([name.into(), part.in_words().into()]);
                 }
             }
+            output::say_all(table.into_lines());
         }
         let mismatch = versions.mismatch();
         if flags.output.is_none() {
@@ -86,7 +93,8 @@ impl Component {
     fn in_words(&self) -> String {
         let Self { version, schema, image, unknown } = self;
         let mut words: Vec<String> = version.iter().cloned().collect();
-        words.extend(schema.map(|schema| format!("schema {schema}")));
+        let schema = schema.map(|schema| format!("schema {schema}"));
+        words.extend(schema.map(|schema| if version.is_some() { format!("({schema})") } else { schema }));
         words.extend(image.as_ref().map(|image| format!("({image})")));
         words.extend(unknown.as_ref().map(|why| format!("unknown: {why}")));
         words.join(" ")

@@ -210,7 +210,26 @@ fn a_layout_that_cannot_be_used_is_named() {
     assert_eq!(wrong(&catalog, "hr", "welcome"), None);
 }
 
-/// Standard messages take their layouts from the operator's namespace, where an administrator changes them.
+/// Standard messages take their layout from the operator's namespace, where an administrator changes all of them at once.
+#[test]
+fn the_standard_layout_is_changed_for_all_standard_messages() {
+    let mut catalog = catalog();
+    let layouts = |catalog: &Catalog| {
+        let known = catalog.template(&Source::built_in("test-message")).unwrap();
+        assert!(known.template.is_ok());
+        known.layouts.iter().map(Source::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(layouts(&catalog), ["built-in:standard-layout"]);
+    add_template(&mut catalog, "hr", "standard-layout", frame(json!({})));
+    assert_eq!(layouts(&catalog), ["built-in:standard-layout"], "a team changes its own messages only");
+    let mut ours = template("mail", "standard-layout", json!({}));
+    ours.spec = (*catalog.template(&Source::built_in("standard-layout")).unwrap().spec).clone();
+    catalog.learn(&ours);
+    assert_eq!(layouts(&catalog), ["mail/standard-layout"]);
+    remove(&mut catalog, "mail", "standard-layout");
+    assert_eq!(layouts(&catalog), ["built-in:standard-layout"]);
+}
+
 #[test]
 fn nothing_is_made_anew_without_need() {
     let mut catalog = catalog();
@@ -232,5 +251,5 @@ fn overriding_what_one_is_wrapped_in_ends() {
     add_template(&mut catalog, "mail", "frame", frame(layout("test-message")));
     assert_eq!(wrong(&catalog, "mail", "frame").unwrap().0, Reason::LayoutCycle);
     remove(&mut catalog, "mail", "test-message");
-    assert_eq!(layouts(&catalog, "mail", "frame"), ["built-in:test-message"]);
+    assert_eq!(layouts(&catalog, "mail", "frame").first().unwrap(), "built-in:test-message");
 }

@@ -145,9 +145,9 @@ pub fn anything() -> impl Strategy<Value = Sample> {
                 let escaped =
                     |text: &str| text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
                 let images = files.iter().filter(|file| file.inline);
-                let images: String =
+                let images: Vec<_> =
                     images.map(|file| format!("<img src=\"cid:{}\">", escaped(&file.name))).collect();
-                format!("<p>{}</p>{images}", escaped(&html))
+                format!("<p>{}</p>{}", escaped(&html), images.concat())
             });
             for file in &mut files {
                 file.inline &= html.is_some();

@@ -197,3 +197,51 @@ impl Header for Disposition {
         self.0.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn type_of(name: &str, given: Option<&str>, bytes: &[u8]) -> Result<String, (&'static str, String)> {
+        let file = Attachment::new(name, given, false, bytes.to_vec().into())?;
+        Ok(format!("{:?}", file.content_type.display()).split('"').nth(3).unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn types_follow_from_the_ending_unless_given() {
+        for (name, given, bytes, expected) in [
+            ("a.PDF", None, b"x" as &[u8], "application/pdf"),
+            ("a.txt", None, "é".as_bytes(), "text/plain; charset=utf-8"),
+            ("a.txt", None, b"\xff", "text/plain"),
+            ("a.eml", None, b"x", "application/octet-stream"),
+            ("README", None, b"x", "application/octet-stream"),
+            ("a.txt", Some("Application/X-Y"), b"x", "application/x-y"),
+        ] {
+            assert_eq!(type_of(name, given, bytes).as_deref(), Ok(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_would_break_a_message_is_refused() {
+        for (name, given, field) in [
+            ("a.eml", Some("message/rfc822"), "contentType"),
+            ("a", Some("Multipart/mixed"), "contentType"),
+            ("a", Some("text/plain\r\nX: y"), "contentType"),
+            ("a", Some("text"), "contentType"),
+            ("a\r\nb", None, "name"),
+            ("fdp.\u{202e}exe", None, "name"),
+            ("../a", None, "name"),
+            (" ", None, "name"),
+        ] {
+            assert_eq!(type_of(name, given, b"x").unwrap_err().0, field, "{name:?} {given:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_of_76_characters() {
+        let lines = String::from_utf8(base64_lines(&[0; 115])).unwrap();
+        assert_eq!(lines.split("\r\n").map(str::len).collect::<Vec<_>>(), [76, 76, 4]);
+        assert!(base64_lines(b"").is_empty());
+    }
+}

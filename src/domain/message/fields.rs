@@ -359,3 +359,6 @@ fn percent_encoded(c: char) -> String {
         all
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,9 @@
 //! about already.
 
 use super::layout::{self, CONTENT, Layout};
-use super::{Body, Compiled, Markup, Names, Sheet, TemplateProblem, Texts, engine, jinja, mjml};
+use super::{
+    Body, Compiled, Markup, Names, Sheet, TemplateProblem, Texts, engine, filters, jinja, mjml, places,
+};
 use crate::api::Reason;
 use crate::api::message_template::MessageTemplateSpec;
 use crate::domain::content::{Part, stray_control};
@@ -14,6 +16,9 @@ use crate::domain::problem::Problem;
 use crate::domain::values::{RecipientValues, Variables};
 use minijinja::Environment;
 use std::collections::BTreeSet;
+
+/// Enough to read at once. Finding where each one is takes time as well.
+const MOST_PROBLEMS: usize = 50;
 
 /// The names that need no declaration, with their members.
 const BUILT_IN: [(&str, &[&str]); 3] = [
@@ -69,6 +74,16 @@ pub(super) fn compile(
     let mut names = BTreeSet::new();
     for text in &texts {
         check_names(&engine, text, &variables, &mut names, &mut problems);
+    }
+    for text in &texts {
+        let unknown = filters::unknown(text.source).into_iter();
+        problems.extend(unknown.map(|(at, message)| text.problem(Reason::SyntaxError, Some(at), message)));
+    }
+    for text in texts.iter().filter(|text| matches!(text.part, Part::HTML | Part::MJML)) {
+        let found = places::unsafe_places(text.source, &jinja::blanked(text.source), &variables);
+        problems.extend(
+            found.into_iter().map(|(at, message)| text.problem(Reason::UnsafePlace, Some(at), message)),
+        );
     }
     let uses_content = |texts: &Texts| {
         let body = texts.body.as_ref().map(|body| &body.name);
@@ -246,8 +261,15 @@ fn check_names(
     used: &mut BTreeSet<String>,
     problems: &mut Vec<TemplateProblem>,
 ) {
-    let mut wrong = |name: &str, message: String| {
-        problems.push(text.problem(Reason::UndeclaredVariable, jinja::first_use(text.source, name), message));
+    let mut wrong = |name: &str, message: &dyn Fn() -> String| {
+        if problems.len() >= MOST_PROBLEMS {
+            return;
+        }
+        problems.push(text.problem(
+            Reason::UndeclaredVariable,
+            jinja::first_use(text.source, name),
+            message(),
+        ));
     };
     for name in engine::names(engine, &text.name) {
         if variables.declares(&name) {
@@ -256,7 +278,7 @@ fn check_names(
             && !engine::provides(engine, &name)
             && !BUILT_IN.iter().any(|(built_in, _)| *built_in == name)
         {
-            wrong(&name, undeclared(&name, variables));
+            wrong(&name, &|| undeclared(&name, variables));
         }
     }
     for path in engine::paths(engine, &text.name) {
@@ -265,7 +287,7 @@ fn check_names(
         if variables.declares(object) || members.contains(&rest) {
             continue;
         }
-        wrong(&path, format!("{path} does not exist: {object} has {}", members.join(", ")));
+        wrong(&path, &|| format!("{path} does not exist: {object} has {}", members.join(", ")));
     }
 }
 

@@ -2,6 +2,7 @@
 //! errors, values are escaped in HTML, work is bounded, and there is nothing to include or to call
 //! that looks at more than the values.
 
+use super::filters;
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value};
 use std::collections::BTreeSet;
 
@@ -24,6 +25,7 @@ pub(super) fn new() -> Environment<'static> {
     // Errors then say where they are and what was undefined; nothing else changes.
     engine.set_debug(true);
     engine.remove_global("debug");
+    filters::add(&mut engine);
     engine.set_auto_escape_callback(|name| {
         // What is no HTML is text; names end with the part, and MJML becomes HTML.
         if name.ends_with("html") || name.ends_with("mjml") { AutoEscape::Html } else { AutoEscape::None }

@@ -2,7 +2,7 @@
 //! checked before anything is handed to a library whose work may grow faster than its input.
 
 use super::layout::Draft;
-use super::{Markup, mjml};
+use super::{Markup, addresses, bounds, mjml};
 use crate::domain::content::{ContentProblem, MAX_BODY_OCTETS, Part, Rendered};
 use crate::domain::locale::Locale;
 use css_inline::{CSSInliner, InlineOptions};
@@ -10,8 +10,16 @@ use css_inline::{CSSInliner, InlineOptions};
 /// Makes the message, or says which part cannot be sent and why.
 pub(super) fn finish(draft: Draft, locale: &Locale) -> Result<Rendered, (Part, ContentProblem)> {
     let Draft { subject, text, body } = draft;
-    let html = body.map(|(kind, body)| html(kind, body, locale).map_err(|problem| (kind.part(), problem)));
-    Rendered::new(&subject, text, html.transpose()?)
+    let Some((kind, body)) = body else { return Rendered::new(&subject, text, None) };
+    let wrong = |problem| (kind.part(), problem);
+    let html = html(kind, body, locale).map_err(wrong)?;
+    if let Some((attribute, address)) = addresses::unsafe_address(&html) {
+        return Err(wrong(ContentProblem::UnsafeAddress { attribute, address }));
+    }
+    if text.is_none() {
+        bounds::check(&html).map_err(wrong)?;
+    }
+    Rendered::new(&subject, text, Some(html))
 }
 
 fn html(kind: Markup, body: String, locale: &Locale) -> Result<String, ContentProblem> {
@@ -20,6 +28,7 @@ fn html(kind: Markup, body: String, locale: &Locale) -> Result<String, ContentPr
         Markup::HTML if !has_style(&body) => Ok(body),
         Markup::HTML => inlined(&body),
         Markup::MJML => {
+            bounds::check(&body)?;
             let html = mjml::html(&body, locale).map_err(ContentProblem::NotMJML)?;
             within(&html)?;
             inlined(&html)
@@ -40,6 +49,7 @@ fn has_style(html: &str) -> bool {
 /// CSS in the tags, for mail programs that read no `<style>`. It stays there as well, since rules for
 /// screens and dark mode work in no other place.
 fn inlined(html: &str) -> Result<String, ContentProblem> {
+    bounds::check(html)?;
     let options = InlineOptions {
         keep_style_tags: true,
         keep_link_tags: true,

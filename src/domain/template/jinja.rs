@@ -77,6 +77,11 @@ fn pieces(source: &str) -> impl Iterator<Item = (usize, &str)> {
                 matches!((follows, raw), (Some(b'%'), _) | (Some(b'{' | b'#'), false))
             })?;
             let tag = rest.get(start..)?;
+            // What is raw is not searched for its end: that would take the square of its length.
+            if raw && !ends_raw(tag) {
+                at += start + 2;
+                continue;
+            }
             let tag = match tag.as_bytes().get(1) {
                 Some(b'#') => tag.get(..tag.find("#}").map_or(tag.len(), |end| end + 2))?,
                 Some(b'%') => tag.get(..tag_end(tag, b'%'))?,
@@ -93,6 +98,12 @@ fn pieces(source: &str) -> impl Iterator<Item = (usize, &str)> {
             return Some((found, tag));
         }
     })
+}
+
+/// Whether the statement that the text starts with may be the end of a raw block.
+fn ends_raw(tag: &str) -> bool {
+    let inside = tag.strip_prefix("{%").unwrap_or(tag);
+    inside.strip_prefix(['-', '+']).unwrap_or(inside).trim_start().starts_with("endraw")
 }
 
 /// Where the tag ends that the text starts with: after the closing `}` that is not in a string.

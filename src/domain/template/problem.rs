@@ -115,10 +115,15 @@ impl TemplateProblem {
                 "has more than one line, since the value of {} holds a line break: remove it there, or write {{{{ {name} | lines | join(\" \") }}}}",
                 values.join(", ")
             ),
+            (ContentProblem::UnsafeAddress { .. }, [name, ..]) => {
+                format!("once rendered {problem}; it comes from the value of {name}")
+            }
             _ => format!("once rendered {problem}"),
         };
         let reason = match problem {
             ContentProblem::TooLarge => Reason::OutputTooLarge,
+            ContentProblem::TooDeep => Reason::TooDeep,
+            ContentProblem::TooIntricate(_) => Reason::TooManySteps,
             _ => Reason::RenderFailed,
         };
         Self::in_text(reason, locale, part, None, message)

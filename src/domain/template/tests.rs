@@ -6,8 +6,10 @@
     clippy::needless_pass_by_value
 )]
 
+mod filters;
 mod layouts;
 mod mjml;
+mod places;
 
 use super::*;
 use crate::api::Reason;
@@ -83,13 +85,13 @@ fn a_variable_may_be_called_like_a_function() {
 #[test]
 fn values_are_escaped_in_html_only() {
     let template = compiled(json!({
-        "subject": ".{{ name }}", "text": "{{ name }}", "html": "<a href=\"{{ name }}\">{{ name }}</a>",
+        "subject": ".{{ name }}", "text": "{{ name }}", "html": "<a title=\"{{ name }}\">{{ name }}</a>",
     }));
     let message = rendered(&template, None, json!({ "name": "<i a=\"'\">&" })).unwrap().content;
     assert_eq!(message.subject(), ".<i a=\"'\">&");
     assert_eq!(message.text(), Some("<i a=\"'\">&"));
     let escaped = "&lt;i a=&quot;&#x27;&quot;&gt;&amp;";
-    assert_eq!(message.html(), Some(format!("<a href=\"{escaped}\">{escaped}</a>").as_str()));
+    assert_eq!(message.html(), Some(format!("<a title=\"{escaped}\">{escaped}</a>").as_str()));
 }
 
 /// Each mistake with its place and the sentence people read.
@@ -142,13 +144,13 @@ fn mistakes() {
         ),
         (
             json!({ "text": "{{ name | shout }}" }),
-            ExampleFailed,
-            "en text, line 1, column 11: filter shout is unknown",
+            SyntaxError,
+            "en text, line 1, column 11: filter shout does not exist",
         ),
         (
             json!({ "text": "{% if name is loud %}{% endif %}" }),
-            ExampleFailed,
-            "en text, line 1, column 15: test loud is unknown",
+            SyntaxError,
+            "en text, line 1, column 15: test loud does not exist",
         ),
         (
             json!({ "text": "{{ name + 1 }}" }),
@@ -267,7 +269,7 @@ fn nothing_runs_away() {
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     ] {
         let found = problems(json!({ "text": text }));
-        let limits = [Reason::TooManySteps, Reason::TooDeep];
+        let limits = [Reason::TooManySteps, Reason::TooDeep, Reason::ExampleFailed];
         assert!(found.first().is_some_and(|p| limits.contains(&p.reason)), "{text}: {found:#?}");
     }
 }

@@ -138,7 +138,10 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for n in 1..12 {
             let before = n - 1;
-            bomb += &format!("a{n}: &a{n} [{}]\n", vec![format!("*a{before}"); 10].join(", "));
+            bomb.push_str(
+                &[format!("a{n}: &a{n} ["), vec![format!("*a{before}"); 10].join(", "), "]\n".into()]
+                    .concat(),
+            );
         }
         assert!(variables().sourced("object", bomb.as_bytes(), false).is_err());
         let deep = "[".repeat(100_000);

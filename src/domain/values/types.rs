@@ -107,7 +107,8 @@ fn mismatch(type_: Type, json: &Json) -> String {
     format!("must be {}, not {found}{hint}", expected(type_))
 }
 
-fn check_url(text: &str) -> Result<(), String> {
+/// Whether a text is an `https` address. The refusal says what would be right.
+pub(in crate::domain) fn check_url(text: &str) -> Result<(), String> {
     // The parser would drop these silently; what stands in the mail is the text as it was given.
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(format!("must be {}, without spaces and line breaks", expected(Type::URL)));

@@ -291,8 +291,9 @@ async fn explain_knows_reasons_and_codes() {
         !explain(&["SecretNotBound"]).await.stdout.contains("](mailserverconfig.md"),
         "links are for browsers"
     );
-    let words = ["AuthenticationFailed (as the answer at the login", "RecipientRefused"];
-    explain(&["535"]).await.says(0, &words);
+    explain(&["535"]).await.says(0, &["AuthenticationFailed\n", "app password"]);
+    let words = ["RecipientRefused (as the answer to a recipient)", "MessageRefused (as the answer"];
+    explain(&["550 5.1.1 No such user"]).await.says(0, &words);
     explain(&["550 5.7.60 not permitted"]).await.says(0, &["SendAsDenied"]);
     explain(&["SecretNotBund"]).await.says(1, &["did you mean SecretNotBound?"]);
     explain(&["250"]).await.says(2, &["such answers begin with 4 or 5"]);
@@ -340,11 +341,15 @@ async fn completion_for_shells_and_for_kubectl() {
 async fn versions_are_compared() {
     let plane = cluster().await;
     let ran = Call::new(plane, &["version", "--client"]).env("KUBECONFIG", "/nonexistent").run().await;
-    ran.says(0, &["kubectl-mail  0.1.0 (schema 1)"]);
+    ran.says(0, &["kubectl-mail   0.1.0 (schema 1)"]);
     let ran = Call::new(plane, &["version"]).run().await;
     ran.says(
         0,
-        &["CRDs          schema 1", "operator      unknown: there is no Deployment", "--operator-namespace"],
+        &[
+            "CRDs           schema 1",
+            "operator       unknown: there is no Deployment",
+            "--operator-namespace",
+        ],
     );
     let ran = Call::new(plane, &["version", "-o", "json"]).run().await;
     let versions: Value = serde_json::from_str(&ran.stdout).unwrap();

@@ -99,6 +99,32 @@ async fn the_wrong_namespace_and_the_wrong_letter() {
     ran.says(3, &["there is no namespace no-such-namespace", "kubectl get namespaces"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_has_stopped_renews_nothing() {
+    let space = Space::new("mail-silence").await;
+    // What an operator leaves behind that was killed; the one of the tests lives in another namespace.
+    space.apply("apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: { name: mail-operator }\nspec: { holderIdentity: killed, leaseDurationSeconds: 15 }\n").await;
+    let dead = std::net::SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+    space.put(&[server(dead, json!({}))]).await;
+    let send = ["send", "--to", "ada@corp.example", "--subject", "x", "--text", "x", "--timeout", "20s"];
+    let mut sending =
+        space.mail_call(&[&send[..], &["--operator-namespace", "mail-silence"]].concat()).start();
+    sending.until_noted("the operator does not run: nobody renews its Lease in namespace mail-silence").await;
+    // Without the right to look, it says so instead of guessing.
+    space
+        .kubectl(&[
+            "create",
+            "clusterrole",
+            "mail-silence",
+            "--verb=*",
+            "--resource=mailserverconfigs.mail-operator.dev,notifications.mail-operator.dev",
+        ])
+        .await;
+    space.kubectl(&["create", "rolebinding", "eve", "--clusterrole=mail-silence", "--user=eve"]).await;
+    let mut sending = space.mail_call(&[&send[..], &["--as", "eve"]].concat()).start();
+    sending.until_noted("whether the operator runs cannot be seen").await;
+}
+
 /// Of a cluster without our CRDs.
 pub async fn not_installed(plane: &ControlPlane) {
     for arguments in [
@@ -118,9 +144,9 @@ pub async fn older_and_not_running(plane: &ControlPlane) {
     ran.says(
         1,
         &[
-            "CRDs          schema 0",
+            "CRDs           schema 0",
             "are older than this program",
-            "operator      0.1.0",
+            "operator       0.1.0",
             "upgrade the operator",
         ],
     );

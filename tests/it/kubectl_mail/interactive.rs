@@ -1,7 +1,7 @@
 //! What happens in front of a terminal: a password that does not show, a question before sending again, Ctrl-C, colours.
 
 use super::{home, search_path};
-use crate::notifications::{notification, server, taken};
+use crate::notifications::{notification, server, taken, template};
 use crate::objects::{Space, soon};
 use mail_operator_testbed::free_port;
 use mail_operator_testbed::scripted_smtp::{Fault, ScriptedSmtp, Step};
@@ -16,7 +16,7 @@ struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     keyboard: Box<dyn Write + Send>,
     screen: Arc<Mutex<String>>,
-    _terminal: Box<dyn MasterPty + Send>,
+    _master: Box<dyn MasterPty + Send>,
 }
 
 impl Terminal {
@@ -53,7 +53,7 @@ impl Terminal {
             }
         });
         let keyboard = pair.master.take_writer().unwrap();
-        Self { child, keyboard, screen, _terminal: pair.master }
+        Self { child, keyboard, screen, _master: pair.master }
     }
 
     fn screen(&self) -> String {
@@ -166,14 +166,13 @@ async fn ctrl_c_leaves_nothing_half_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn colours_and_width_are_for_terminals() {
+async fn colours_and_width_are_for_masters() {
     let space = Space::new("mail-colours").await;
     let smtp = ScriptedSmtp::builder().start().await;
     space.put(&[server(smtp.address(), json!({}))]).await;
-    const GREEN: &str = "\u{1b}[32m";
     let run =
         async |environment: &[(&str, &str)]| Terminal::start(&space, &["test"], environment).end().await.1;
-    assert!(run(&[]).await.contains(&format!("{GREEN}✓")));
+    assert!(run(&[]).await.contains("\u{1b}[32m✓"));
     let plain = run(&[("NO_COLOR", "1")]).await;
     assert!(!plain.contains('\u{1b}') && plain.contains('✓'), "{plain}");
     let ascii = run(&[("LC_ALL", "C"), ("NO_COLOR", "1")]).await;
@@ -182,4 +181,40 @@ async fn colours_and_width_are_for_terminals() {
     assert!(narrow.lines().all(|line| line.trim_end().chars().count() <= 100), "{narrow}");
     let ran = space.mail(&["test"]).await;
     assert!(!ran.stdout.contains('\u{1b}'));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restoring_is_asked_about() {
+    let space = Space::new("mail-restore-ask").await;
+    space.put(&[template("test-message", json!({ "subject": "Ours", "text": "x" }))]).await;
+    let mut terminal = Terminal::start(&space, &["restore", "test-message"], &[]);
+    terminal.until("[y/N]").await;
+    terminal.types("\r");
+    let (code, screen) = terminal.end().await;
+    assert!(code == 1 && screen.contains("nothing was deleted"), "{code} {screen}");
+    assert!(!space.get("messagetemplates", "test-message").await.is_null());
+    let mut terminal = Terminal::start(&space, &["restore", "test-message"], &[]);
+    terminal.until("[y/N]").await;
+    terminal.types("y\r");
+    let (code, screen) = terminal.end().await;
+    assert!(code == 0 && screen.contains("mail-restore-ask/test-message deleted"), "{code} {screen}");
+    assert!(space.get("messagetemplates", "test-message").await.is_null());
+}
+
+/// The terminal sends it to the editor and to us: the editor ends, and we say where the text is.
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_in_the_editor_loses_no_text() {
+    let space = Space::new("mail-edit-ctrl-c").await;
+    let editor =
+        "f() { sed -i 's/^  subject:.*/  subject: Precious/' \"$1\"; echo editing; read -r line; }; f";
+    let mut terminal = Terminal::start(&space, &["edit", "test-message"], &[("KUBE_EDITOR", editor)]);
+    terminal.until("editing").await;
+    terminal.types("\u{3}");
+    let (code, screen) = terminal.end().await;
+    assert_eq!(code, 130, "{screen}");
+    let words = screen.split_whitespace().collect::<Vec<_>>();
+    let at = words.windows(2).position(|pair| pair == ["is", "in"]).unwrap();
+    let kept = std::fs::read_to_string(words[at + 2]).unwrap();
+    assert!(kept.contains("subject: Precious"), "{kept}");
+    assert!(space.get("messagetemplates", "test-message").await.is_null());
 }

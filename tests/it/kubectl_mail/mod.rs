@@ -16,7 +16,7 @@ pub use first_contact::{not_installed, older_and_not_running};
 use crate::objects::Space;
 use mail_operator_testbed::ControlPlane;
 use std::path::{Path, PathBuf};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 /// Where the plugin is, as the only folder besides the system's.
 pub fn search_path() -> String {
@@ -97,7 +97,7 @@ impl Call {
     pub fn start(mut self) -> Running {
         use std::process::Stdio;
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Running { child: self.command.spawn().unwrap(), stdout: String::new() }
+        Running { child: self.command.spawn().unwrap(), stdout: String::new(), stderr: String::new() }
     }
 }
 
@@ -105,21 +105,18 @@ impl Call {
 pub struct Running {
     child: tokio::process::Child,
     stdout: String,
+    stderr: String,
 }
 
 impl Running {
-    /// Reads until the words were printed.
+    /// Reads standard output until the words were printed.
     pub async fn until(&mut self, words: &str) {
-        let reading = async {
-            while !self.stdout.contains(words) {
-                let mut bytes = [0; 4096];
-                let count = self.child.stdout.as_mut().unwrap().read(&mut bytes).await.unwrap();
-                assert!(count > 0, "ended without {words:?}: {}", self.stdout);
-                self.stdout.push_str(&String::from_utf8_lossy(&bytes[..count]));
-            }
-        };
-        let read = tokio::time::timeout(crate::objects::SOON, reading).await;
-        assert!(read.is_ok(), "{words:?} never came: {}", self.stdout);
+        read_until(self.child.stdout.as_mut().unwrap(), &mut self.stdout, words).await;
+    }
+
+    /// Reads standard error until the words were printed.
+    pub async fn until_noted(&mut self, words: &str) {
+        read_until(self.child.stderr.as_mut().unwrap(), &mut self.stderr, words).await;
     }
 
     /// Waits for the end.
@@ -128,9 +125,22 @@ impl Running {
         Ran {
             code: output.status.code().unwrap_or(-1),
             stdout: self.stdout + &String::from_utf8_lossy(&output.stdout),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stderr: self.stderr + &String::from_utf8_lossy(&output.stderr),
         }
     }
+}
+
+async fn read_until(stream: &mut (impl AsyncRead + Unpin), seen: &mut String, words: &str) {
+    let reading = async {
+        while !seen.contains(words) {
+            let mut bytes = [0; 4096];
+            let count = stream.read(&mut bytes).await.unwrap();
+            assert!(count > 0, "ended without {words:?}: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    };
+    let read = tokio::time::timeout(crate::objects::SOON, reading).await;
+    assert!(read.is_ok(), "{words:?} never came: {seen}");
 }
 
 impl Space {

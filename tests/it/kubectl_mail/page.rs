@@ -40,7 +40,7 @@ async fn the_page_shows_what_is_printed() {
     let mut blocks = 0;
     while let Some((before, after)) = rest.split_once("```console\n") {
         let (block, after) = after.split_once("```\n").unwrap();
-        write!(written, "{before}```console\n").unwrap();
+        writeln!(written, "{before}```console").unwrap();
         for command in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
             let printed = printed(&space, command).await;
             write!(written, "$ {command}\n{printed}").unwrap();
@@ -118,7 +118,7 @@ fn steady(word: &str, before: &str) -> String {
         "2026-12-01T08:00:00Z".to_owned()
     } else if before == "Message-ID" {
         "<4f2a…@corp.example>".to_owned()
-    } else if before == "port" && number(bare) {
+    } else if before == "port" && number(bare) && !word.starts_with('(') {
         "2525".to_owned()
     } else if let Some((of, unit)) =
         bare.split_once('/').filter(|(of, unit)| number(of) && matches!(*unit, "min" | "day" | "4"))

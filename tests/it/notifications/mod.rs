@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "calls read better without borrowing json!")]
 
 mod access;
+mod additions;
 mod apart;
 mod bulk;
 mod held;

@@ -67,7 +67,10 @@ impl Page {
         let unreadable =
             || Failure::new(Exit::Failed, format!("the message of {source} cannot be read back"));
         let message = MessageParser::default().parse(&bytes).ok_or_else(unreadable)?;
-        let shown = message.headers().iter().filter(|header| !UNSHOWN.contains(&header.name()));
+        let shown = message
+            .headers()
+            .iter()
+            .filter(|header| !UNSHOWN.iter().any(|name| name.eq_ignore_ascii_case(header.name())));
         let headers = shown
             .map(|header| Header {
                 name: header.name().into(),

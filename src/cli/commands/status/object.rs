@@ -181,6 +181,7 @@ impl Page {
     fn conditions(&mut self, conditions: &[Condition]) {
         self.heading("Conditions");
         let mut table = Table::new(&["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"]).indented(2);
+        let ready = find(conditions, ConditionType::Ready).map(|ready| ready.message.as_str());
         for condition in conditions {
             let Condition { type_, status, reason, message, last_transition_time: Time(since), .. } =
                 condition;
@@ -191,7 +192,11 @@ impl Page {
                 Cell::new(status.as_str(), style(type_, status)),
                 reason.as_str().into(),
                 since.into(),
-                message.as_str().into(),
+                if type_ != "Ready" && ready == Some(message.as_str()) {
+                    "as Ready".into()
+                } else {
+                    message.as_str().into()
+                },
             ]);
         }
         self.lines.extend(table.into_lines());

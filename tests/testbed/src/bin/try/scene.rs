@@ -29,6 +29,8 @@ pub struct Scene {
     pub plane: ControlPlane,
     pub login: Login,
     pub ca: CertificateAuthority,
+    /// The folder with the plugin of kubectl.
+    plugins: PathBuf,
 }
 
 /// What the inbox demands of whoever delivers to it.
@@ -49,7 +51,9 @@ impl Scene {
         let kubeconfig = plane.kubeconfig_for_service_account(OPERATOR, OPERATOR).await?;
         let operator = start_operator(&binary, kubeconfig).await?;
         println!("The operator runs as ServiceAccount {OPERATOR}/{OPERATOR}");
-        Ok(Self { operator, inbox, plane, login, ca })
+        // `make try` builds the plugin beside the operator.
+        let plugins = binary.parent().map(PathBuf::from).unwrap_or_default();
+        Ok(Self { operator, inbox, plane, login, ca, plugins })
     }
 
     /// Ends everything in good order, the operator first.
@@ -69,14 +73,17 @@ impl Scene {
 Go on in another terminal, in this folder:
   export KUBECONFIG={kubeconfig}
   alias kubectl={kubectl}
+  export PATH={plugin}:$PATH     # for kubectl mail
 Edit examples/quickstart/notification.yaml (give it another name: a Notification is sent once), then:
   kubectl apply -f examples/quickstart/notification.yaml
   kubectl get msc,mt,notif -A
+  kubectl mail test company-mail; kubectl mail send --server company-mail --to you@corp.example --subject Hello --text Hello
 The inbox: curl -s {inbox}/api/v1/messages     one message: {inbox}/api/v1/message/ID/raw
 The operator's log: {log}
 Ctrl-C ends everything.",
             kubeconfig = self.plane.kubeconfig().display(),
             kubectl = self.plane.kubectl_path().display(),
+            plugin = self.plugins.display(),
             inbox = self.inbox.api_url(),
             log = self.operator.log_path().display(),
         )
