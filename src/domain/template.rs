@@ -72,8 +72,8 @@ struct Body {
 /// In what an HTML body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Markup {
-    HTML,
-    MJML,
+    Html,
+    Mjml,
 }
 
 /// Who and what a message is about, for the built-in names.

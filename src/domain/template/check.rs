@@ -173,7 +173,7 @@ fn written(spec: &MessageTemplateSpec) -> impl Iterator<Item = Written<'_>> {
 
 /// The HTML body; the schema refuses both at once.
 fn body<'a>(html: Option<&'a str>, mjml: Option<&'a str>) -> Option<(Markup, &'a str)> {
-    html.map(|html| (Markup::HTML, html)).or(mjml.map(|mjml| (Markup::MJML, mjml)))
+    html.map(|html| (Markup::Html, html)).or(mjml.map(|mjml| (Markup::Mjml, mjml)))
 }
 
 /// Reads the tag of a language, which none before it may have.
@@ -244,7 +244,7 @@ fn check_markup(own: &Sheet, layouts: &[Sheet], texts: &[Text<'_>], problems: &m
     let pairs = sheets.zip(layouts.iter().map(Some).chain(std::iter::once(None)));
     let all = pairs.flat_map(|(sheet, outer)| sheet.languages().map(move |language| (language, outer)));
     for (language, outer) in all {
-        let Some(body) = language.body.as_ref().filter(|body| body.kind == Markup::MJML) else { continue };
+        let Some(body) = language.body.as_ref().filter(|body| body.kind == Markup::Mjml) else { continue };
         let Some(text) = texts.iter().find(|text| text.name == body.name) else { continue };
         let mistakes = mjml::mistakes(&jinja::blanked(text.source), layout::around(outer, language));
         problems.extend(

@@ -3,7 +3,9 @@
 //! work, so that the bound on steps holds for it as well.
 
 mod calls;
+#[allow(clippy::needless_pass_by_value)] // the engine calls filters with values
 mod dates;
+#[allow(clippy::needless_pass_by_value)]
 mod words;
 
 pub(super) use calls::unknown;
@@ -74,10 +76,8 @@ fn link(state: &State<'_, '_>, value: &Value, text: Option<Value>) -> Result<Val
         let same = text.as_str() == Some(address);
         return Ok(Value::from(if same { address.to_owned() } else { format!("{text} ({address})") }));
     }
-    let text = match text.is_safe() {
-        true => text.to_string(),
-        false => HtmlEscape(&text.to_string()).to_string(),
-    };
+    let shown = text.to_string();
+    let text = if text.is_safe() { shown } else { HtmlEscape(&shown).to_string() };
     let href = HtmlEscape(address);
     Ok(Value::from_safe_string(format!("<a href=\"{href}\">{text}</a>")))
 }

@@ -25,9 +25,9 @@ pub(super) fn finish(draft: Draft, locale: &Locale) -> Result<Rendered, (Part, C
 fn html(kind: Markup, body: String, locale: &Locale) -> Result<String, ContentProblem> {
     within(&body)?;
     match kind {
-        Markup::HTML if !has_style(&body) => Ok(body),
-        Markup::HTML => inlined(&body),
-        Markup::MJML => {
+        Markup::Html if !has_style(&body) => Ok(body),
+        Markup::Html => inlined(&body),
+        Markup::Mjml => {
             bounds::check(&body)?;
             let html = mjml::html(&body, locale).map_err(ContentProblem::NotMJML)?;
             within(&html)?;

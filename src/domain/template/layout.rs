@@ -74,8 +74,8 @@ pub(super) fn render(
 /// What a layout is tried out with, and previewed with.
 pub(super) fn sample(texts: &Texts) -> Draft {
     let body = texts.body.as_ref().map(|body| match body.kind {
-        Markup::HTML => (Markup::HTML, "<p>Content</p>".to_owned()),
-        Markup::MJML => (Markup::MJML, mjml::sample(body.around).to_owned()),
+        Markup::Html => (Markup::Html, "<p>Content</p>".to_owned()),
+        Markup::Mjml => (Markup::Mjml, mjml::sample(body.around).to_owned()),
     });
     Draft { subject: "Subject".into(), text: texts.text.as_ref().map(|_| "Content".into()), body }
 }
@@ -83,7 +83,7 @@ pub(super) fn sample(texts: &Texts) -> Draft {
 /// The element of the layout that the texts of a language are put into; `None` for a whole document.
 pub(super) fn around(outer: Option<&Sheet>, texts: &Texts) -> Option<&'static str> {
     let layout = outer?.texts(Some(&texts.locale));
-    let body = layout.body.as_ref().filter(|body| body.kind == Markup::MJML);
+    let body = layout.body.as_ref().filter(|body| body.kind == Markup::Mjml);
     Some(body.map_or(mjml::BODY, |body| body.around))
 }
 
@@ -122,18 +122,18 @@ fn mixed(compiled: &Compiled, texts: &Texts) -> Option<TemplateProblem> {
         let outer = layout.texts(Some(&texts.locale));
         let locale = outer.locale.as_str();
         match (inner, outer.body.as_ref().map(|body| body.kind)) {
-            (Markup::HTML, Some(Markup::HTML) | None) | (Markup::MJML, Some(Markup::MJML)) => {}
-            (Markup::HTML, Some(Markup::MJML)) => {
+            (Markup::Html, Some(Markup::Html) | None) | (Markup::Mjml, Some(Markup::Mjml)) => {}
+            (Markup::Html, Some(Markup::Mjml)) => {
                 return Some(problem(format!(
                     "is html, but the layout {name} ({locale}) that wraps it is mjml: write this text as mjml, without <mjml> and <mj-body> around it"
                 )));
             }
-            (Markup::MJML, Some(Markup::HTML)) => {
+            (Markup::Mjml, Some(Markup::Html)) => {
                 return Some(problem(format!(
                     "is mjml, but the layout {name} ({locale}) that wraps it is html: write this text as html, or the layout as mjml"
                 )));
             }
-            (Markup::MJML, None) => {
+            (Markup::Mjml, None) => {
                 return Some(problem(format!(
                     "is mjml, but the layout {name} ({locale}) that wraps it has only text: give the layout mjml, or write this text as html"
                 )));
@@ -147,8 +147,8 @@ impl Markup {
     /// The field it stands in.
     pub(super) const fn part(self) -> Part {
         match self {
-            Self::HTML => Part::HTML,
-            Self::MJML => Part::MJML,
+            Self::Html => Part::HTML,
+            Self::Mjml => Part::MJML,
         }
     }
 }

@@ -233,15 +233,12 @@ fn attribute(rest: &str, start: usize, offset: usize) -> (usize, Attribute<'_>) 
     }
     let at = spaces(equals + 1);
     let quote = from(at).chars().next().filter(|c| matches!(c, '"' | '\''));
-    let (begin, end, after) = match quote {
-        Some(quote) => {
-            let end = from(at + 1).find(quote).map_or(rest.len(), |end| at + 1 + end);
-            (at + 1, end, (end + 1).min(rest.len()))
-        }
-        None => {
-            let end = from(at).find(|c: char| is_space(c) || c == '>').map_or(rest.len(), |end| at + end);
-            (at, end, end)
-        }
+    let (begin, end, after) = if let Some(quote) = quote {
+        let end = from(at + 1).find(quote).map_or(rest.len(), |end| at + 1 + end);
+        (at + 1, end, (end + 1).min(rest.len()))
+    } else {
+        let end = from(at).find(|c: char| is_space(c) || c == '>').map_or(rest.len(), |end| at + end);
+        (at, end, end)
     };
     let text = rest.get(begin..end).unwrap_or_default();
     attribute.value = Some(Value { text, at: offset + begin, quoted: quote.is_some() });

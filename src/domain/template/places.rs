@@ -243,7 +243,6 @@ fn ends_with_filter(expression: &str, filter: &str) -> bool {
     for (at, c) in expression.char_indices() {
         match (quote, c) {
             (Some(open), c) if open == c => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, '(' | '[') => depth += 1,
             (None, ')' | ']') => depth = depth.saturating_sub(1),
