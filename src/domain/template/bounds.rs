@@ -18,6 +18,10 @@ const MAX_EFFORT: usize = 100_000;
 /// usual message has 2 KiB and 200 tags.
 const MAX_STYLING: usize = 6 * 1024 * 1024;
 
+/// How many images the carousels of a text may have: the converter writes CSS for each pair of them, whose
+/// selectors are as long as the images are many.
+const MAX_CAROUSEL: usize = 10;
+
 /// Elements that a browser opens again after a closing tag that left them open.
 const FORMATTING: [&str; 14] =
     ["a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"];
@@ -30,6 +34,7 @@ const OPTIONAL: [&str; 12] =
 pub(super) fn check(html: &str) -> Result<(), ContentProblem> {
     let (mut open, mut formatting, mut effort): (Vec<&str>, usize, usize) = (Vec::new(), 0, 0);
     let (mut tags, mut css, mut in_style) = (0_usize, 0_usize, false);
+    let mut carousel = 0_usize;
     for (_, token) in markup::tokens(html) {
         match token {
             Token::Open(tag) => {
@@ -37,6 +42,10 @@ pub(super) fn check(html: &str) -> Result<(), ContentProblem> {
                 effort += 1 + open.len() + formatting;
                 if tag.attributes.len() > MAX_ATTRIBUTES {
                     return Err(ContentProblem::TooIntricate("a tag has more than 64 attributes"));
+                }
+                carousel += usize::from(tag.is("mj-carousel-image"));
+                if carousel > MAX_CAROUSEL {
+                    return Err(ContentProblem::TooIntricate("its carousels have more than 10 images"));
                 }
                 in_style = tag.is("style") || tag.is("mj-style");
                 if !(tag.empty || tag.is_void()) {

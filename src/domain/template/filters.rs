@@ -3,7 +3,9 @@
 //! work, so that the bound on steps holds for it as well.
 
 mod calls;
+#[allow(clippy::needless_pass_by_value)] // the engine calls filters with values
 mod dates;
+#[allow(clippy::needless_pass_by_value)]
 mod words;
 
 pub(super) use calls::unknown;
