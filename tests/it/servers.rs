@@ -107,10 +107,19 @@ pub async fn fails(
     message
 }
 
+/// Whether a verification that somebody asked for is at one of its stages: `Ready` then says what the last one found.
+fn is_being_verified(object: &Value) -> bool {
+    STAGES
+        .iter()
+        .any(|stage| ["Verifying", "Pending"].map(Value::from).contains(&condition(object, stage)["reason"]))
+}
+
 /// Waits until a server is ready, checks that nothing abnormal is left, and returns the object.
 pub async fn verified(space: &Space, name: &str) -> Value {
     let object = space
-        .until(SERVERS, name, "Ready", |object| condition(object, "Ready")["reason"] == "Verified")
+        .until(SERVERS, name, "Ready", |object| {
+            condition(object, "Ready")["reason"] == "Verified" && !is_being_verified(object)
+        })
         .await;
     for type_ in STAGES {
         let found = condition(&object, type_);

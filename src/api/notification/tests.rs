@@ -36,7 +36,7 @@ fn what_is_refused_at_the_door() {
         ),
         (
             json!({ "message": { "content": content(), "values": { "name": "Ada" } } }),
-            Some("values are for templates: content is sent as it stands"),
+            Some("values and valuesFrom are for templates: content is sent as it stands"),
         ),
         (
             json!({ "to": [{ "address": "ada@corp.example", "values": { "name": "Ada" } }] }),
@@ -44,6 +44,32 @@ fn what_is_refused_at_the_door() {
         ),
         (json!({ "message": { "content": { "subject": "Hello" } } }), Some("set text, html or both")),
         (json!({ "message": { "content": { "subject": "Hello", "html": "<p>x</p>" } } }), None),
+        (json!({ "cc": [{ "address": "bob@corp.example" }] }), Some("cc and bcc need delivery.mode: Shared")),
+        (
+            json!({ "bcc": [{ "address": "bob@corp.example" }] }),
+            Some("cc and bcc need delivery.mode: Shared"),
+        ),
+        (json!({ "cc": [{ "address": "bob@corp.example" }], "delivery": { "mode": "Shared" } }), None),
+        (
+            json!({ "to": [{ "address": "ada@corp.example", "locale": "de" }], "delivery": { "mode": "Shared" } }),
+            Some("with delivery.mode: Shared there is one message for all"),
+        ),
+        (
+            json!({ "message": { "content": content(), "headers": [{ "name": "x-Ticket", "value": "7" }] } }),
+            None,
+        ),
+        (
+            json!({ "message": { "content": content(), "headers": [{ "name": "Subject", "value": "7" }] } }),
+            Some("the other header fields have a place of their own in the spec"),
+        ),
+        (
+            json!({ "message": { "content": content(), "attachments": [{ "name": "a.txt" }] } }),
+            Some("set exactly one of secretKeyRef, configMapKeyRef"),
+        ),
+        (
+            json!({ "message": { "templateRef": template(), "valuesFrom": [{ "name": "code" }] } }),
+            Some("set exactly one of secretKeyRef, configMapKeyRef"),
+        ),
         (json!({ "delivery": { "expireAfter": "1s" } }), None),
         (json!({ "delivery": { "expireAfter": "120h" } }), None),
         (json!({ "delivery": { "expireAfter": "999ms" } }), Some("expireAfter must lie between 1s and 120h")),

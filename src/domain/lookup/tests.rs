@@ -125,7 +125,7 @@ fn layout(name: &str) -> Value {
 /// A template that others can be wrapped in.
 fn frame(more: Value) -> Value {
     let mut frame = json!({
-        "subject": "Frame", "text": "Frame. {{ content }}", "variables": [], "translations": []
+        "subject": "{{ content }}", "text": "Frame. {{ content }}", "variables": [], "translations": []
     });
     for (key, value) in more.as_object().unwrap() {
         frame[key] = value.clone();
