@@ -31,7 +31,7 @@ Exit codes:
 
 /// Mail of an organisation as Kubernetes objects: test servers, send, preview and check messages.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl mail", bin_name = "kubectl mail", version, about, after_help = EXIT_CODES, max_term_width = 110)]
+#[command(name = "kubectl mail", bin_name = "kubectl mail", version, after_help = EXIT_CODES, max_term_width = 110)]
 pub struct Arguments {
     /// Flags of every command.
     #[command(flatten)]

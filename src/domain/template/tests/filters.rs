@@ -25,6 +25,8 @@ fn values_in_the_language_of_the_text() {
         ("de", "{{ day | date('full') }}", "Dienstag, 24. November 2026"),
         ("en", "{{ nothing | date }}.", "."),
         ("en", "{{ day | datetime('short') }}", "11/24/26"),
+        // Not `GMT+0`, which nobody writes.
+        ("de", "{{ start | datetime('long') }}", "24. November 2026 um 08:05 UTC"),
         (
             "de",
             "{{ start | datetime('long', timezone='Europe/Berlin') }}",
