@@ -65,7 +65,7 @@ async fn each_name_with_its_origin() {
             "welcome",
             "To a new colleague.",
             "en, de",
-            "Whom to greet.; for example Ada",
+            "Whom to greet. For example: Ada",
             "Integer",
             "yes",
             "3",

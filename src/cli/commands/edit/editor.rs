@@ -3,7 +3,7 @@
 use crate::cli::failure::{Exit, Failure};
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 /// The line above what was edited; everything that starts so at the top is ours.
 const COMMENT: &str = "# ";
@@ -56,6 +56,8 @@ impl Editor {
                 _ = tokio::signal::ctrl_c() => interrupted = true,
             }
         };
+        // The news of the editor's end may come before that of the key that ended it.
+        let interrupted = interrupted || status.as_ref().is_ok_and(|status| was_interrupted(*status));
         let why = match status {
             Ok(status) if status.success() => {
                 return match std::fs::read_to_string(&draft.path) {
@@ -69,6 +71,15 @@ impl Editor {
         let failure = failed(draft, why);
         Err(if interrupted { Failure { exit: Exit::Interrupted, ..failure } } else { failure })
     }
+}
+
+/// Whether Ctrl-C ended a program: by the signal, or told by a shell's 128 + 2.
+fn was_interrupted(status: ExitStatus) -> bool {
+    #[cfg(unix)]
+    if std::os::unix::process::ExitStatusExt::signal(&status) == Some(2) {
+        return true;
+    }
+    status.code() == Some(130)
 }
 
 /// The text without the comments at its top.
