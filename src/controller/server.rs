@@ -122,12 +122,12 @@ async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig
     let Some(server) = server else { return Ok(LOOK_EVERY) };
     let request = config.metadata.annotations.as_ref().and_then(|all| all.get(names::VERIFY_REQUESTED_AT));
     // (reads) Whether Secrets and bundles are still those that were verified.
-    let state = delivery.servers.state(key);
     let fingerprint = match &server {
         Ok(server) if !server.suspended => delivery.fingerprint(server).await,
         _ => None,
     };
-    // (pure) Verify?
+    // (pure) Verify? By the state after the reads: a verification may have ended meanwhile, and its request with it.
+    let state = delivery.servers.state(key);
     let handled =
         state.handled_request.clone().or_else(|| config.status.as_ref()?.last_handled_verify_request.clone());
     let requested = request.is_some() && request != handled.as_ref();
