@@ -12,6 +12,7 @@ pub mod lint;
 mod output;
 mod problems;
 mod story;
+mod values;
 mod world;
 
 pub use commands::{Arguments, Command};

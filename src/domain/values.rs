@@ -9,7 +9,7 @@ pub(super) use types::check_url;
 
 use crate::api::message_template::{Variable, VariableType};
 use crate::api::shared::Values;
-use crate::domain::likeness::likeness;
+use crate::domain::likeness::nearest;
 use crate::domain::problem::Problem;
 use minijinja::Value;
 use serde_json::Value as Json;
@@ -114,11 +114,10 @@ impl Variables {
         if problems.is_empty() { Ok(RecipientValues(values)) } else { Err(problems) }
     }
 
-    /// A text that somebody typed, as a value of the variable's type. What does not fit stays text, and the check says
-    /// what would be right.
+    /// A text that somebody typed, as a value of the variable's type.
     pub fn read(&self, name: &str, text: &str) -> Json {
         let type_ = self.0.get(name).map(|declared| declared.type_).unwrap_or_default();
-        types::read(type_, text).unwrap_or_else(|| text.into())
+        read(type_, text)
     }
 
     /// The given values of known names and right types, and the weight of all, `before` included.
@@ -183,8 +182,8 @@ impl Variables {
                 "is unknown to the template; did you mean {word}? YAML reads {word} without quotes as {name}: write \"{word}\""
             );
         }
-        match self.0.keys().filter_map(|known| Some((likeness(name, known)?, known))).min() {
-            Some((_, known)) => format!("is unknown to the template; did you mean {known}?"),
+        match nearest(name, self.names()) {
+            Some(known) => format!("is unknown to the template; did you mean {known}?"),
             None if self.0.is_empty() => "is unknown: the template declares no variables".into(),
             None => {
                 let known: Vec<_> = self.names().take(20).collect();
@@ -272,6 +271,12 @@ impl CheckedValues {
         }
         RecipientValues(values)
     }
+}
+
+/// A text that somebody typed, as a value of the type. What does not fit stays text, and the check says what would be
+/// right.
+pub fn read(type_: VariableType, text: &str) -> Json {
+    types::read(type_, text).unwrap_or_else(|| text.into())
 }
 
 fn given(values: Option<&Values>) -> impl Iterator<Item = (&String, &Json)> {

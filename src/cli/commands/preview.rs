@@ -9,6 +9,7 @@ use crate::api::shared::Values;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
 use crate::cli::output;
+use crate::cli::values::{assignment, parse_file};
 use clap::Args;
 use page::Page;
 use std::io::Write;
@@ -83,15 +84,8 @@ impl Preview {
     /// Values of `--values` and those typed, as text.
     fn given(&self) -> Result<Values, Failure> {
         let Some(path) = &self.values_file else { return Ok(Values::new()) };
-        serde_yaml::from_str(&read("--values", path)?).map_err(|error| {
-            Failure::new(Exit::Usage, format!("--values: not a YAML or JSON object of values: {error}"))
-        })
+        parse_file(&read("--values", path)?)
     }
-}
-
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
-    Ok((name.into(), value.into()))
 }
 
 fn read(flag: &str, path: &Path) -> Result<String, Failure> {

@@ -12,6 +12,7 @@ use crate::cli::flags::{Flags, Format, duration};
 use crate::cli::following::follow;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::{self, Mark};
+use crate::cli::values::{assignment, parse_file};
 use crate::domain::address::Mailbox;
 use clap::{Args, ValueEnum};
 use kube::api::ObjectMeta;
@@ -168,7 +169,7 @@ impl Send {
     ) -> Result<Option<crate::api::shared::Values>, Failure> {
         let Some(template) = &self.template else { return Ok(None) };
         let file = match &self.values_file {
-            Some(path) => values::parse_file(&input.read("--values", path)?)?,
+            Some(path) => parse_file(&input.read("--values", path)?)?,
             None => crate::api::shared::Values::new(),
         };
         if self.values.is_empty() && file.is_empty() {
@@ -279,11 +280,6 @@ fn reference(text: &str) -> Result<ObjectRef, String> {
         return Err("must be NAME or NAMESPACE/NAME".into());
     }
     Ok(ObjectRef { name: name.into(), namespace: namespace.map(Into::into) })
-}
-
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
-    Ok((name.into(), value.into()))
 }
 
 #[cfg(test)]

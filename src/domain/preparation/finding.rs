@@ -6,7 +6,7 @@ use crate::api::notification::Notification;
 use crate::api::shared::ObjectRef;
 use crate::domain::access;
 use crate::domain::catalog::Catalog;
-use crate::domain::likeness::likeness;
+use crate::domain::likeness::nearest;
 use crate::domain::lookup::{Found, Source};
 use crate::domain::object::ObjectKey;
 use crate::domain::problem;
@@ -72,8 +72,8 @@ pub(super) fn server(
 /// nobody's business here.
 fn alike<'a>(wanted: &ObjectKey, namespace: &str, known: impl Iterator<Item = &'a ObjectKey>) -> String {
     let own = known.filter(|key| *key.namespace == *namespace && wanted.namespace == key.namespace);
-    let best = own.filter_map(|key| Some((likeness(&wanted.name, &key.name)?, &key.name))).min();
-    best.map(|(_, name)| format!(" (did you mean {name}? Then create another Notification)"))
+    nearest(&wanted.name, own.map(|key| &*key.name))
+        .map(|name| format!(" (did you mean {name}? Then create another Notification)"))
         .unwrap_or_default()
 }
 

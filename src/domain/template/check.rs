@@ -10,7 +10,7 @@ use super::{
 use crate::api::Reason;
 use crate::api::message_template::MessageTemplateSpec;
 use crate::domain::content::{Part, stray_control};
-use crate::domain::likeness::likeness;
+use crate::domain::likeness::nearest;
 use crate::domain::locale::Locale;
 use crate::domain::problem::Problem;
 use crate::domain::values::{RecipientValues, Variables};
@@ -293,8 +293,8 @@ fn check_names(
 
 fn undeclared(name: &str, variables: &Variables) -> String {
     let built_in = BUILT_IN.iter().map(|(name, _)| *name).chain([CONTENT]);
-    match variables.names().chain(built_in).filter_map(|known| Some((likeness(name, known)?, known))).min() {
-        Some((_, known)) => format!("{name} is not declared: did you mean {known}? Else add it to variables"),
+    match nearest(name, variables.names().chain(built_in)) {
+        Some(known) => format!("{name} is not declared: did you mean {known}? Else add it to variables"),
         None => format!("{name} is not declared: add it to variables"),
     }
 }

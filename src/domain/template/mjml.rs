@@ -5,7 +5,7 @@ mod elements;
 
 use super::jinja::FILLER;
 use super::markup::{self, Tag, Token};
-use crate::domain::likeness::likeness;
+use crate::domain::likeness::nearest;
 use crate::domain::locale::Locale;
 use elements::{ELEMENTS, EVERYWHERE, Element, GROUPS, Holds};
 use mrml::prelude::parser::ParserOptions;
@@ -150,8 +150,8 @@ impl<'a> Lint<'a> {
             }
             let all = ELEMENTS.iter().filter(|_| anything);
             let all = all.chain(std::iter::once(element)).flat_map(names);
-            let similar = all.filter_map(|name| Some((likeness(attribute.name, name)?, name))).min();
-            let hint = similar.map(|(_, name)| format!(": did you mean {name}?")).unwrap_or_default();
+            let similar = nearest(attribute.name, all);
+            let hint = similar.map(|name| format!(": did you mean {name}?")).unwrap_or_default();
             self.wrong(attribute.at, format!("<{}> has no attribute {}{hint}", tag.name, attribute.name));
         }
     }
@@ -239,7 +239,7 @@ fn known(name: &str) -> Option<&'static Element> {
 }
 
 fn likely(name: &str) -> Option<&'static str> {
-    ELEMENTS.iter().filter_map(|e| Some((likeness(name, e.name)?, e.name))).min().map(|(_, name)| name)
+    nearest(name, ELEMENTS.iter().map(|element| element.name))
 }
 
 fn has(element: &Element, attribute: &str) -> bool {

@@ -1,23 +1,15 @@
-//! `--value` and `--values`: text from the command line becomes what the template's variable wants. What a template
+//! `--value` of `send`: text from the command line becomes what the template's variable wants. What a template
 //! declares is looked up where the operator looks it up.
 
 use crate::api::MessageTemplate;
-use crate::api::message_template::{MessageTemplateSpec, VariableType};
+use crate::api::message_template::MessageTemplateSpec;
 use crate::api::shared::{ObjectRef, Values};
 use crate::cli::cluster::Cluster;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
 use crate::cli::output;
 use crate::domain::standard;
-use crate::domain::values::Variables;
-use serde_json::Value as Json;
-
-/// Values of a file.
-pub fn parse_file(text: &str) -> Result<Values, Failure> {
-    serde_yaml::from_str(text).map_err(|error| {
-        Failure::new(Exit::Usage, format!("--values: not a YAML or JSON object of values: {error}"))
-    })
-}
+use crate::domain::values::{Variables, read};
 
 /// All values, those of the command line in the types that the template's variables have.
 pub async fn typed(
@@ -74,21 +66,10 @@ async fn find(template: &ObjectRef, flags: &Flags) -> Result<Option<MessageTempl
     Ok(built_in())
 }
 
-/// A text as a value of the type. What does not fit stays text, and the check says what would be right.
-fn read(type_: VariableType, text: &str) -> Json {
-    let parsed: Option<Json> = match type_ {
-        VariableType::Integer | VariableType::Number | VariableType::Boolean => {
-            serde_json::from_str(text).ok()
-        }
-        VariableType::List | VariableType::Object => serde_yaml::from_str(text).ok(),
-        VariableType::String | VariableType::URL | VariableType::Email | VariableType::Date => None,
-    };
-    parsed.unwrap_or_else(|| text.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::message_template::VariableType;
     use serde_json::json;
 
     #[test]

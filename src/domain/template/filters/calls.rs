@@ -2,7 +2,7 @@
 //! may be in somebody's message.
 
 use super::super::jinja;
-use crate::domain::likeness::likeness;
+use crate::domain::likeness::nearest;
 
 /// The filters that the engine has. A test holds them against it.
 const FILTERS: [&str; 46] = [
@@ -197,8 +197,8 @@ fn missing<I: Iterator<Item = &'static str>>(
     if name.is_empty() || known().any(|known| known == name) {
         return None;
     }
-    Some(match known().filter_map(|known| Some((likeness(name, known)?, known))).min() {
-        Some((_, likely)) => format!("{kind} {name} does not exist: did you mean {likely}?"),
+    Some(match nearest(name, known()) {
+        Some(likely) => format!("{kind} {name} does not exist: did you mean {likely}?"),
         None => format!("{kind} {name} does not exist: those of Jinja that MiniJinja has can be used"),
     })
 }
