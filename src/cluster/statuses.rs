@@ -1,16 +1,21 @@
 //! Status writes: merge patches that hold only against the version that was read, so that nobody's
 //! news is overwritten.
 
-use crate::cluster::{Cluster, Result, within};
+use crate::cluster::{Cluster, Error, Result, within};
 use crate::domain::object::ObjectKey;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 
 /// Who wrote it, in `metadata.managedFields`.
 const FIELD_MANAGER: &str = "mail-operator";
+
+/// Longest wait for a turn. While the API server does not answer each turn takes as long as a request may, and those
+/// who wait would add up to hours.
+const TURN: Duration = Duration::from_secs(30);
 
 impl Cluster {
     /// Writes a status over version `resource_version` of the object. What the new status does not
@@ -31,7 +36,8 @@ impl Cluster {
             + std::fmt::Debug,
         S: Serialize,
     {
-        let _turn = self.writes.acquire().await;
+        let turn = tokio::time::timeout(TURN, self.writes.acquire()).await;
+        let _turn = turn.map_err(|_| Error::NoAnswer)?;
         let api: Api<K> = Api::namespaced(self.client.clone(), &key.namespace);
         let status = difference(old, new);
         let patch =

@@ -3,6 +3,7 @@
 
 use crate::controller::Context;
 use crate::controller::waiting::Dependency;
+use crate::domain::vitals::Loop;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
@@ -16,7 +17,8 @@ pub async fn run(context: Arc<Context>) {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(context.client.clone());
     let config = watcher::Config::default().timeout(60);
     let mut events = watcher::watcher(api, config).default_backoff().boxed();
-    while let Some(event) = events.next().await {
+    let pulse = context.delivery.vitals.of(Loop::Namespaces);
+    while let Some(event) = pulse.waiting(events.next()).await {
         match event {
             Ok(Event::Apply(namespace) | Event::InitApply(namespace)) => learn(&context, namespace),
             Ok(Event::Delete(namespace)) => {
@@ -34,6 +36,7 @@ pub async fn run(context: Arc<Context>) {
             }
         }
     }
+    pulse.ended();
 }
 
 fn learn(context: &Context, namespace: PartialObjectMeta<Namespace>) {

@@ -8,11 +8,13 @@ use crate::controller::waiting::Dependency;
 use crate::controller::watches::{Seen, watch};
 use crate::delivery::after;
 use crate::delivery::removals::SWEEP_EVERY;
+use crate::delivery::vitals::Pulse;
 use crate::domain::material::{Material, Needs};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::preparation;
 use crate::domain::reconciliation::{Decision, Next, decide, remove_at};
 use crate::domain::status::conditions::{Conditions, State};
+use crate::domain::vitals::Loop;
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use std::panic::AssertUnwindSafe;
@@ -45,7 +47,8 @@ async fn wait_for_the_rest(context: &Context) {
 async fn follow(context: &Arc<Context>) {
     let mut events = watch::<Notification>(&context.client, &context.namespaces, Some(UNFINISHED));
     let reports = Arc::new(tokio::sync::Semaphore::new(REPORTS));
-    while let Some(seen) = events.next().await {
+    let pulse = context.delivery.vitals.of(Loop::Notifications);
+    while let Some(seen) = pulse.waiting(events.next()).await {
         match seen {
             Seen::Object(notification) => {
                 let Some(key) = ObjectKey::of(&*notification) else { continue };
@@ -65,7 +68,12 @@ async fn follow(context: &Arc<Context>) {
                 });
             }
             Seen::Undecodable { key, resource_version, created, problem } => {
-                undecodable(context, &key, &resource_version, created, &problem).await;
+                let Ok(turn) = reports.clone().acquire_owned().await else { continue };
+                let context = context.clone();
+                tokio::spawn(async move {
+                    undecodable(&context, &key, &resource_version, created, &problem).await;
+                    drop(turn);
+                });
             }
             Seen::Gone(key, uid) => {
                 context.waiting.remove(&key);
@@ -74,12 +82,15 @@ async fn follow(context: &Arc<Context>) {
             Seen::Synced => context.pending.done("notifications"),
         }
     }
+    pulse.ended();
 }
 
 /// Looks again, with a fresh copy, at those that somebody asked to.
 async fn review(context: &Arc<Context>) {
     let keys = futures::stream::unfold((), |()| async { Some((context.delivery.reviews.next().await, ())) });
     keys.for_each_concurrent(REVIEWS, |key| async move {
+        let pulse = context.delivery.vitals.of(Loop::Reviews);
+        pulse.begin();
         match context.delivery.cluster.notification(&key).await {
             Ok(Some(notification)) => {
                 let material =
@@ -220,14 +231,16 @@ async fn keep_time(context: &Context) {
     const AT_ONCE: usize = 1000;
     let delivery = &context.delivery;
     let mut tick = tokio::time::interval(TICK);
+    let pulse = delivery.vitals.of(Loop::Clock);
     loop {
-        tick.tick().await;
+        pulse.waiting(tick.tick()).await;
         let now = Timestamp::now();
         let expired = delivery.outbox().expired(now, AT_ONCE);
         for key in expired.into_iter().map(|item| item.key).chain(context.waiting.expired(now)) {
             delivery.reviews.push(key);
         }
         for (key, uid) in delivery.removals.due(now) {
+            pulse.begin();
             remove(context, &key, &uid).await;
         }
     }
@@ -245,30 +258,33 @@ async fn remove(context: &Context, key: &ObjectKey, uid: &Uid) {
 /// waits some minutes, so that a restart reads nothing but what is to be done.
 async fn sweep(context: &Context) {
     let mut wait = Duration::from_mins(5).mul_f64(1.0 + rand::random::<f64>());
+    let pulse = context.delivery.vitals.of(Loop::Sweep);
     loop {
-        tokio::time::sleep(wait).await;
+        pulse.waiting(tokio::time::sleep(wait)).await;
         wait = SWEEP_EVERY;
         let namespaces: Vec<Option<&str>> = match &*context.namespaces {
             [] => vec![None],
             some => some.iter().map(|namespace| Some(namespace.as_str())).collect(),
         };
         for namespace in namespaces {
-            if let Err(error) = sweep_one(context, namespace).await {
+            if let Err(error) = sweep_one(context, &pulse, namespace).await {
                 tracing::warn!(%error, "sweep for finished notifications broken off");
             }
         }
     }
 }
 
-async fn sweep_one(context: &Context, namespace: Option<&str>) -> Result<(), Error> {
+async fn sweep_one(context: &Context, pulse: &Pulse, namespace: Option<&str>) -> Result<(), Error> {
     let mut token = None;
     loop {
+        pulse.begin();
         let (page, next) = context.delivery.cluster.finished(namespace, token).await?;
         let now = Timestamp::now();
         for notification in page {
             let due = remove_at(&notification).is_some_and(|at| at <= now);
             if let (true, Some(key), Some(uid)) = (due, ObjectKey::of(&notification), Uid::of(&notification))
             {
+                pulse.begin();
                 remove(context, &key, &uid).await;
             } else if let Some(status) = &notification.status {
                 context.delivery.removals.consider(&notification, status, now);

@@ -15,6 +15,7 @@ use crate::domain::server::Server;
 use crate::domain::status::conditions;
 use crate::domain::status::server::{self as status, Findings, begun, ready_changed};
 use crate::domain::verification::Verification;
+use crate::domain::vitals::Loop;
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -34,7 +35,8 @@ const LOOK_EVERY_WHILE_FAILING: Duration = Duration::from_secs(5);
 pub async fn run(context: Arc<Context>, term: &CancellationToken) {
     let mut events = watch::<MailServerConfig>(&context.client, &context.namespaces, None);
     let mut tasks: HashMap<ObjectKey, channel::Sender<Arc<MailServerConfig>>> = HashMap::new();
-    while let Some(Some(seen)) = term.run_until_cancelled(events.next()).await {
+    let pulse = context.delivery.vitals.of(Loop::MailServerConfigs);
+    while let Some(Some(seen)) = pulse.waiting(term.run_until_cancelled(events.next())).await {
         match seen {
             Seen::Object(config) => {
                 let Some(key) = ObjectKey::of(&*config) else { continue };
@@ -67,6 +69,9 @@ pub async fn run(context: Arc<Context>, term: &CancellationToken) {
             Seen::Synced => context.pending.done("mailserverconfigs"),
         }
     }
+    if !term.is_cancelled() {
+        pulse.ended();
+    }
 }
 
 /// Brings a spec into the catalog, so that Notifications are judged by it. The same spec stays the same
@@ -93,7 +98,9 @@ fn learn(context: &Context, key: &ObjectKey, config: &MailServerConfig) {
 /// Looks after one server until its config is gone.
 async fn follow(context: Arc<Context>, key: ObjectKey, mut config: channel::Receiver<Arc<MailServerConfig>>) {
     let news = context.delivery.servers.news(&key);
+    let pulse = context.delivery.vitals.of(Loop::MailServerConfig);
     loop {
+        pulse.begin();
         let latest = config.borrow_and_update().clone();
         let reconciling = AssertUnwindSafe(reconcile(&context, &key, &latest)).catch_unwind();
         let reconciled = context.metrics.timed("mailserverconfig", async {
@@ -106,6 +113,7 @@ async fn follow(context: Arc<Context>, key: ObjectKey, mut config: channel::Rece
                 Duration::from_secs(5)
             }
         };
+        pulse.rest();
         tokio::select! {
             changed = config.changed() => if changed.is_err() { return },
             () = news.notified() => {}

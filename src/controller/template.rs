@@ -8,11 +8,13 @@ use crate::cluster::events::Severity;
 use crate::controller::Context;
 use crate::controller::waiting::Dependency;
 use crate::controller::watches::{Seen, watch};
+use crate::delivery::vitals::Pulse;
 use crate::domain::catalog::{Draft, KnownTemplate};
 use crate::domain::lookup::Source;
 use crate::domain::object::ObjectKey;
 use crate::domain::status::server::ready_changed;
 use crate::domain::status::{conditions, template as status};
+use crate::domain::vitals::Loop;
 use futures::StreamExt;
 use jiff::Timestamp;
 use std::collections::{HashMap, VecDeque};
@@ -30,22 +32,26 @@ pub async fn run(context: Arc<Context>) {
 async fn follow(context: &Context) {
     let mut events = watch::<MessageTemplate>(&context.client, &namespaces(context), None);
     let mut early = Some(HashMap::new());
+    let pulse = context.delivery.vitals.of(Loop::MessageTemplates);
     loop {
+        pulse.rest();
         let seen = tokio::select! {
             seen = events.next() => seen,
             key = context.reassessments.next() => {
-                reassess(context, vec![Source::Object(key)]).await;
+                reassess(context, &pulse, vec![Source::Object(key)]).await;
                 continue;
             }
         };
+        pulse.begin();
         match seen {
-            None => return,
+            None => return pulse.ended(),
             Some(Seen::Object(template)) => {
                 let Some(key) = ObjectKey::of(&*template) else { continue };
                 if let Some(early) = &mut early {
                     early.insert(key, template);
                 } else {
-                    learn(context, &key, &template).await;
+                    learn(context, &pulse, &key, &template).await;
+                    pulse.begin();
                     tell(context, &key, &template).await;
                 }
             }
@@ -56,7 +62,7 @@ async fn follow(context: &Context) {
                 }
                 let source = Source::Object(key);
                 context.delivery.catalog_mut().store(source.clone(), KnownTemplate::undecodable(&problem));
-                changed(context, source).await;
+                changed(context, &pulse, source).await;
             }
             Some(Seen::Gone(key, _)) => {
                 if let Some(early) = &mut early {
@@ -64,9 +70,9 @@ async fn follow(context: &Context) {
                 }
                 let source = Source::Object(key);
                 context.delivery.catalog_mut().forget(&source);
-                changed(context, source).await;
+                changed(context, &pulse, source).await;
             }
-            Some(Seen::Synced) => begin(context, early.take().unwrap_or_default()).await,
+            Some(Seen::Synced) => begin(context, &pulse, early.take().unwrap_or_default()).await,
         }
     }
 }
@@ -83,23 +89,25 @@ fn namespaces(context: &Context) -> Vec<String> {
 
 /// Takes in what existed at the start. Nothing is told before all of it is known: a template whose layout is still on its
 /// way would be called invalid for a moment, with two writes at each start.
-async fn begin(context: &Context, mut early: HashMap<ObjectKey, Box<MessageTemplate>>) {
+async fn begin(context: &Context, pulse: &Pulse, mut early: HashMap<ObjectKey, Box<MessageTemplate>>) {
+    pulse.rest();
     while context.pending.list().contains(&"namespaces") {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let mut all: Vec<_> = early.drain().collect();
     all.sort_by_key(|(_, template)| template.spec.layout.is_some());
     for (key, template) in &all {
-        learn(context, key, template).await;
+        learn(context, pulse, key, template).await;
     }
     context.pending.done("messagetemplates");
     for (key, template) in &all {
+        pulse.begin();
         tell(context, key, template).await;
     }
 }
 
 /// Brings a template into the catalog, unless it is known already: then this is the echo of our own status.
-async fn learn(context: &Context, key: &ObjectKey, template: &MessageTemplate) {
+async fn learn(context: &Context, pulse: &Pulse, key: &ObjectKey, template: &MessageTemplate) {
     let source = Source::Object(key.clone());
     let metadata = &template.metadata;
     let draft = {
@@ -113,23 +121,23 @@ async fn learn(context: &Context, key: &ObjectKey, template: &MessageTemplate) {
         let spec = Arc::new(template.spec.clone());
         catalog.draft(source.clone(), metadata.uid.clone(), metadata.generation, spec)
     };
-    compile(context, draft).await;
-    changed(context, source).await;
+    compile(context, pulse, draft).await;
+    changed(context, pulse, source).await;
 }
 
 /// A template came, changed or went: whom does it concern?
-async fn changed(context: &Context, source: Source) {
+async fn changed(context: &Context, pulse: &Pulse, source: Source) {
     let concerned = context.delivery.catalog().concerned(&source);
     context.review_dependents(&Dependency::Template(source));
-    reassess(context, concerned).await;
+    reassess(context, pulse, concerned).await;
 }
 
 /// Makes those anew whose layouts, or what they override, are not what they were; and then those whom these concern.
-async fn reassess(context: &Context, concerned: Vec<Source>) {
+async fn reassess(context: &Context, pulse: &Pulse, concerned: Vec<Source>) {
     let mut concerned = VecDeque::from(concerned);
     while let Some(source) = concerned.pop_front() {
         let Some(draft) = context.delivery.catalog().redraft(&source) else { continue };
-        compile(context, draft).await;
+        compile(context, pulse, draft).await;
         concerned.extend(context.delivery.catalog().concerned(&source));
         if let Source::Object(key) = &source {
             context.reports.push(key.clone());
@@ -139,7 +147,8 @@ async fn reassess(context: &Context, concerned: Vec<Source>) {
 }
 
 /// Compiles away from the event loop: a hostile template may take a tenth of a second.
-async fn compile(context: &Context, draft: Draft) {
+async fn compile(context: &Context, pulse: &Pulse, draft: Draft) {
+    pulse.begin();
     let source = draft.source.clone();
     let spare = draft.clone();
     let known = tokio::task::spawn_blocking(move || draft.compile()).await;
@@ -151,6 +160,8 @@ async fn compile(context: &Context, draft: Draft) {
 async fn report(context: &Context) {
     let keys = futures::stream::unfold((), |()| async { Some((context.reports.next().await, ())) });
     keys.for_each_concurrent(REPORTS, |key| async move {
+        let pulse = context.delivery.vitals.of(Loop::TemplateReports);
+        pulse.begin();
         match context.delivery.cluster.message_template(&key).await {
             Ok(Some(template)) => tell(context, &key, &template).await,
             Ok(None) | Err(Error::Refused(_)) => {}

@@ -7,10 +7,12 @@ use crate::cluster::journals::StoredJournal;
 use crate::cluster::{Cluster, Error};
 use crate::delivery::account::SharedUsage;
 use crate::delivery::lock;
+use crate::delivery::vitals::Vitals;
 use crate::domain::journal::Entry;
 use crate::domain::object::Uid;
 use crate::domain::outcome::Outcome;
 use crate::domain::server::Account;
+use crate::domain::vitals::Loop;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -87,6 +89,7 @@ pub struct Journals {
     observed: Arc<Mutex<Observed>>,
     inherited: (mpsc::UnboundedSender<Inherited>, Mutex<Option<mpsc::UnboundedReceiver<Inherited>>>),
     in_doubt: Arc<Mutex<HashMap<Uid, Arc<str>>>>,
+    vitals: Vitals,
 }
 
 /// Since when, by our own clock, journals have looked as they do.
@@ -111,7 +114,7 @@ impl Observed {
 
 impl Journals {
     /// For the process called `identity`.
-    pub fn new(cluster: Cluster, identity: &str) -> Self {
+    pub fn new(cluster: Cluster, identity: &str, vitals: Vitals) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         Self {
             cluster,
@@ -121,6 +124,7 @@ impl Journals {
             observed: Arc::default(),
             inherited: (sender, Mutex::new(Some(receiver))),
             in_doubt: Arc::default(),
+            vitals,
         }
     }
 
@@ -219,6 +223,7 @@ impl Journals {
             inherited: self.inherited.0.clone(),
             in_doubt: self.in_doubt.clone(),
             usage,
+            pulse: self.vitals.of(Loop::Journal),
             held: None,
             terms: 0,
         };

@@ -9,6 +9,7 @@ use crate::domain::object::ObjectKey;
 use crate::domain::retry;
 use crate::domain::server::{Login, Server};
 use crate::domain::verification::{StageFailure, Verification};
+use crate::domain::vitals::Loop;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,6 +48,24 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A worker, which counts for as long as it is there, however it ends.
+struct Present(Arc<Lane>);
+
+impl Present {
+    fn new(lane: Arc<Lane>) -> Self {
+        lane.workers.fetch_add(1, Ordering::AcqRel);
+        Self(lane)
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.workers.fetch_sub(1, Ordering::AcqRel);
+        // What came in while it was leaving has nobody else.
+        self.0.news.send_modify(|version| *version += 1);
     }
 }
 
@@ -106,7 +125,9 @@ impl Delivery {
     /// Keeps as many workers at a lane as it has use for.
     async fn supervise(self: Arc<Self>, lane: Arc<Lane>) {
         let mut news = lane.news();
+        let pulse = self.vitals.of(Loop::Lane);
         loop {
+            pulse.begin();
             news.mark_unchanged();
             let now = Timestamp::now();
             if let Some(server) = self.usable(&lane.key) {
@@ -118,6 +139,7 @@ impl Delivery {
             ];
             let next = next.into_iter().flatten().filter(|next| *next > now).min();
             let wait = next.map_or(Duration::from_mins(1), |next| next.duration_since(now).unsigned_abs());
+            pulse.rest();
             tokio::select! {
                 _ = news.changed() => {}
                 () = tokio::time::sleep(wait + Duration::from_millis(1)) => {}
@@ -135,14 +157,9 @@ impl Delivery {
         let needed = due.saturating_sub(lane.idle.load(Ordering::Acquire));
         let present = lane.workers.load(Ordering::Acquire);
         for _ in 0..needed.min(most.saturating_sub(present)) {
-            lane.workers.fetch_add(1, Ordering::AcqRel);
-            let (delivery, lane, server) = (self.clone(), lane.clone(), server.clone());
-            self.unfinished.spawn(async move {
-                delivery.work(&lane, server).await;
-                lane.workers.fetch_sub(1, Ordering::AcqRel);
-                // What came in while it was leaving has nobody else.
-                lane.news.send_modify(|version| *version += 1);
-            });
+            let present = Present::new(lane.clone());
+            let (delivery, server) = (self.clone(), server.clone());
+            self.unfinished.spawn(async move { delivery.work(&present.0, server).await });
         }
     }
 

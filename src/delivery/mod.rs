@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod servers;
 mod target;
 mod token;
+pub mod vitals;
 mod worker;
 
 use crate::cluster::Cluster;
@@ -29,6 +30,7 @@ use crate::domain::egress;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outbox::{Item, Outbox};
 use crate::domain::server::Account;
+use crate::domain::vitals::PATIENCE;
 use crate::oauth::Tokens;
 use crate::smtp::Deadlines;
 use account::{Accounts, Limiter};
@@ -46,6 +48,7 @@ use target::TlsConfigs;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use vitals::Vitals;
 
 /// What does not change while the process runs.
 #[derive(Debug, Clone)]
@@ -68,6 +71,8 @@ pub struct Settings {
     pub session_messages: u32,
     /// Factor on all waits between attempts. 1.0 but in tests.
     pub pace: f64,
+    /// How long a loop may be at one unit of work before `/livez` calls it stuck.
+    pub patience: Duration,
 }
 
 impl Settings {
@@ -83,6 +88,7 @@ impl Settings {
             session_age: Duration::from_mins(30),
             session_messages: 100,
             pace: 1.0,
+            patience: PATIENCE,
         }
     }
 }
@@ -100,6 +106,8 @@ pub struct Delivery {
     pub(crate) settings: Settings,
     pub(crate) servers: Servers,
     pub(crate) metrics: Metrics,
+    /// Where loops tell that they go on.
+    pub vitals: Vitals,
     pub(crate) accounts: Accounts,
     pub(crate) journals: Journals,
     catalog: RwLock<Catalog>,
@@ -121,11 +129,11 @@ pub struct Delivery {
 
 impl Delivery {
     /// Nothing is sent before [`Delivery::lead`].
-    pub fn new(cluster: Cluster, settings: Settings, metrics: Metrics) -> Arc<Self> {
+    pub fn new(cluster: Cluster, settings: Settings, metrics: Metrics, vitals: Vitals) -> Arc<Self> {
         Arc::new(Self {
             servers: Servers::default(),
             accounts: Accounts::default(),
-            journals: Journals::new(cluster.clone(), &settings.identity),
+            journals: Journals::new(cluster.clone(), &settings.identity, vitals.clone()),
             catalog: RwLock::default(),
             outbox: Mutex::default(),
             lanes: Lanes::default(),
@@ -141,6 +149,7 @@ impl Delivery {
             cluster,
             settings,
             metrics,
+            vitals,
         })
     }
 

@@ -7,6 +7,7 @@ use crate::delivery::results::Report;
 use crate::domain::journal::{Entry, Found, Recovery, recover};
 use crate::domain::object::ObjectKey;
 use crate::domain::outcome::Outcome;
+use crate::domain::vitals::Loop;
 use futures::StreamExt;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ impl Delivery {
     /// Settles inherited entries for as long as the process lives.
     pub async fn settle_inherited(self: Arc<Self>) {
         let Some(mut inherited) = self.journals.inherited() else { return };
+        let pulse = self.vitals.of(Loop::Recovery);
         while let Some((journal, entries)) = inherited.recv().await {
             let delivery = self.clone();
             self.unfinished.spawn(async move {
@@ -27,6 +29,7 @@ impl Delivery {
                     .await;
             });
         }
+        pulse.ended();
     }
 
     async fn settle(&self, journal: &JournalHandle, id: String, entry: Entry) {

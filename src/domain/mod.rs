@@ -39,3 +39,4 @@ pub mod throttle;
 pub mod usage;
 pub mod values;
 pub mod verification;
+pub mod vitals;

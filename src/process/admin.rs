@@ -1,6 +1,8 @@
-//! `/livez`, `/readyz` and `/metrics`, from the first second on.
+//! `/livez`, `/readyz` and `/metrics`, from the first second on, and on a thread of their own: whoever asks gets an
+//! answer also while nothing else in the process goes on.
 
 use crate::controller::Pending;
+use crate::delivery::vitals::Vitals;
 use crate::delivery::{Delivery, lock};
 use crate::process::Fatal;
 use axum::Router;
@@ -16,7 +18,7 @@ use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The server's state. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +27,7 @@ pub struct Admin(Arc<Inner>);
 struct Inner {
     registry: Registry,
     pending: Arc<Pending>,
+    vitals: Vitals,
     delivery: Mutex<Option<Arc<Delivery>>>,
     leader: Gauge,
     waiting: Family<Lane, Gauge>,
@@ -44,7 +47,7 @@ struct Name {
 
 impl Admin {
     /// Adds to `registry` what is measured when somebody asks.
-    pub fn new(mut registry: Registry, pending: Arc<Pending>, lease: &str) -> Self {
+    pub fn new(mut registry: Registry, pending: Arc<Pending>, vitals: Vitals, lease: &str) -> Self {
         let masters: Family<Name, Gauge> = Family::default();
         registry.register("leader_election_master_status", "1 while this process leads", masters.clone());
         let queues: Family<Name, Gauge> = Family::default();
@@ -62,6 +65,7 @@ impl Admin {
         Self(Arc::new(Inner {
             registry,
             pending,
+            vitals,
             delivery: Mutex::default(),
             leader,
             waiting,
@@ -80,21 +84,31 @@ impl Admin {
         self.0.leader.set(i64::from(leads));
     }
 
-    /// Serves until aborted.
-    pub async fn serve(self, address: SocketAddr) -> Result<JoinHandle<()>, Fatal> {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| format!("--admin-address {address} cannot be listened on: {error}"))?;
+    /// Serves until the guard is dropped.
+    pub fn serve(self, address: SocketAddr) -> Result<DropGuard, Fatal> {
+        let cannot = |error| format!("--admin-address {address} cannot be listened on: {error}");
+        let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
+        listener.set_nonblocking(true)?;
         let router = Router::new()
-            .route("/livez", get(|| async { "ok\n" }))
+            .route("/livez", get(live))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .with_state(self);
-        Ok(tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "admin server ended");
-            }
-        }))
+        // Of what blocks (see `metrics`) one at a time.
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().max_blocking_threads(1).build()?;
+        let stop = CancellationToken::new();
+        let stopping = stop.clone();
+        std::thread::Builder::new().name("admin".into()).spawn(move || {
+            runtime.block_on(async {
+                let serving = async { axum::serve(TcpListener::from_std(listener)?, router).await };
+                if let Some(Err(error)) = stopping.run_until_cancelled(serving).await {
+                    tracing::error!(%error, "admin server ended");
+                }
+            });
+            runtime.shutdown_background();
+        })?;
+        Ok(stop.drop_guard())
     }
 
     fn measure_queues(&self) {
@@ -112,6 +126,16 @@ impl Admin {
     }
 }
 
+/// Live means that everything goes on that has to. The kubelet shows nobody the answer, so the log has it as well.
+async fn live(State(admin): State<Admin>) -> (StatusCode, String) {
+    let Err(stuck) = admin.0.vitals.verdict() else { return (StatusCode::OK, "ok\n".to_owned()) };
+    for stuck in &stuck {
+        tracing::error!(%stuck, "/livez fails: only a restart helps");
+    }
+    let lines = stuck.iter().map(|stuck| format!("{stuck}\n"));
+    (StatusCode::SERVICE_UNAVAILABLE, lines.collect())
+}
+
 /// Ready means: everything there is has been seen, or another replica does the work.
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     match admin.0.pending.list().as_slice() {
@@ -120,7 +144,13 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     }
 }
 
+/// Asked for away from this thread, since queues are measured under their locks: were one never let go, `/livez` would
+/// not answer either.
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    tokio::task::spawn_blocking(move || measured(&admin)).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn measured(admin: &Admin) -> impl IntoResponse + use<> {
     admin.measure_queues();
     let mut text = String::new();
     match encode(&mut text, &admin.0.registry) {

@@ -5,6 +5,7 @@ use crate::cluster::{Cluster, Error};
 use crate::controller::Context;
 use crate::delivery::Delivery;
 use crate::domain::lease::{RENEW_DEADLINE, RENEW_EVERY, Step, judge};
+use crate::domain::vitals::Loop;
 use crate::process::admin::Admin;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -44,7 +45,9 @@ impl Leadership {
     async fn acquire(&self) -> Option<Lease> {
         let name = self.lease.as_deref()?;
         let mut seen: Option<(Option<String>, Instant)> = None;
+        let pulse = self.delivery.vitals.of(Loop::Lease);
         loop {
+            pulse.begin();
             match self.cluster.lease(name).await {
                 Ok(lease) => {
                     let version = lease.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
@@ -102,7 +105,9 @@ impl Leadership {
         let (Some(name), Some(mut lease)) = (self.lease.as_deref(), lease) else { return };
         let me = self.delivery.settings.identity.clone();
         let mut renewed = Instant::now();
+        let pulse = self.delivery.vitals.of(Loop::Lease);
         while term.run_until_cancelled(tokio::time::sleep(RENEW_EVERY)).await.is_some() {
+            pulse.begin();
             let now = Timestamp::now();
             match self.cluster.put_lease(name, Some(&lease), Some(&me), now).await {
                 Ok(newer) => {
@@ -133,6 +138,7 @@ impl Leadership {
             }
         }
         term.cancel();
+        drop(pulse);
         if stop.is_cancelled() {
             self.release(name, &lease).await;
         }

@@ -9,6 +9,7 @@ mod telemetry;
 
 use crate::cluster::{self, Cluster};
 use crate::controller::{self, Context, Pending};
+use crate::delivery::vitals::Vitals;
 use crate::delivery::{self, Delivery, Settings};
 use crate::domain::catalog::Catalog;
 use crate::domain::egress;
@@ -19,6 +20,7 @@ use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// What ends the process with a message.
 pub type Fatal = Box<dyn std::error::Error + Send + Sync>;
@@ -49,13 +51,17 @@ pub async fn operate(
 ) -> Result<(), Fatal> {
     let identity = identity();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), identity, "starting");
+    let mut settings = settings(&arguments, identity);
+    adjust(&mut settings);
+    let vitals = Vitals::new(settings.patience);
+    let _ticking = AbortOnDropHandle::new(tokio::spawn(vitals.clone().tick()));
     let pending = Arc::new(Pending::default());
     pending.add("kubernetes");
     let mut registry = Registry::default();
     let mail_metrics = delivery::metrics::Metrics::new(&mut registry);
     let controller_metrics = controller::metrics::Metrics::new(&mut registry);
-    let admin = Admin::new(registry, pending.clone(), &arguments.lease_name);
-    let serving = admin.clone().serve(arguments.admin_address).await?;
+    let admin = Admin::new(registry, pending.clone(), vitals.clone(), &arguments.lease_name);
+    let serving = admin.clone().serve(arguments.admin_address)?;
 
     let config = match config {
         Some(config) => cluster::patient(config),
@@ -70,9 +76,7 @@ pub async fn operate(
     let cluster = Cluster::new(client, &arguments.operator_namespace, arguments.workers);
     if let Some(()) = stop.run_until_cancelled(reach(&cluster, arguments.manage_crds)).await {
         pending.done("kubernetes");
-        let mut settings = settings(&arguments, identity);
-        adjust(&mut settings);
-        let delivery = Delivery::new(cluster.clone(), settings, mail_metrics);
+        let delivery = Delivery::new(cluster.clone(), settings, mail_metrics, vitals);
         admin.measure(delivery.clone());
         tokio::spawn(delivery.clone().settle_inherited());
         let namespace = arguments.operator_namespace;
@@ -88,7 +92,7 @@ pub async fn operate(
         };
         leadership.run(stop, DRAIN).await;
     }
-    serving.abort();
+    drop(serving);
     tracing::info!("stopped");
     Ok(())
 }

@@ -20,6 +20,7 @@ mod notifications;
 mod objects;
 mod operator;
 mod outcomes;
+mod probes;
 mod servers;
 mod standard;
 mod templates;

@@ -11,9 +11,13 @@ use mail_operator::process::{STACK, operate};
 use mail_operator::smtp::Deadlines;
 use mail_operator_testbed::{ControlPlane, free_port};
 use std::net::SocketAddr;
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
+
+/// Threads of its runtime.
+const THREADS: usize = 2;
 
 /// An operator in this process.
 pub struct InProcess {
@@ -41,6 +45,16 @@ pub fn brisk(settings: &mut Settings) {
 impl InProcess {
     /// Starts one with further arguments, and waits until it is ready.
     pub async fn start(plane: &ControlPlane, arguments: &[&str], adjust: fn(&mut Settings)) -> Self {
+        Self::start_through(plane, &plane.url(), arguments, adjust).await
+    }
+
+    /// The same with another way to the API server.
+    pub async fn start_through(
+        plane: &ControlPlane,
+        url: &str,
+        arguments: &[&str],
+        adjust: fn(&mut Settings),
+    ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let admin: SocketAddr = format!("127.0.0.1:{}", free_port().unwrap()).parse().unwrap();
         let mut line =
@@ -53,10 +67,11 @@ impl InProcess {
         };
         ensure_namespace(plane, &arguments).await;
         let kubeconfig = Kubeconfig::read_from(plane.kubeconfig()).unwrap();
-        let config =
+        let mut config =
             kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        config.cluster_url = url.parse().unwrap();
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(2).thread_stack_size(STACK).enable_all().build().unwrap();
+        let runtime = builder.worker_threads(THREADS).thread_stack_size(STACK).enable_all().build().unwrap();
         let stop = CancellationToken::new();
         let token = stop.clone();
         let ended = runtime.spawn(async move {
@@ -71,6 +86,23 @@ impl InProcess {
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
         let answer = reqwest::get(format!("http://{}{path}", self.admin)).await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    /// Blocks all threads of its runtime, as code does that never ends, until what is returned is dropped.
+    pub fn block(&self) -> std::sync::mpsc::Sender<()> {
+        let (release, released) = std::sync::mpsc::channel();
+        let released = Arc::new(Mutex::new(released));
+        let blocked = Arc::new(Barrier::new(THREADS + 1));
+        for _ in 0..THREADS {
+            let (released, blocked) = (released.clone(), blocked.clone());
+            self.runtime.as_ref().unwrap().spawn(async move {
+                blocked.wait();
+                let _ = released.lock().unwrap().recv();
+            });
+        }
+        // Each of the tasks has a thread to itself, or they would not meet here.
+        blocked.wait();
+        release
     }
 
     async fn until_ready(&self) {

@@ -4,6 +4,7 @@ use super::{Claim, Command, Denied, Inherited, JournalHandle, Observed, Term};
 use crate::cluster::{Cluster, Error};
 use crate::delivery::account::SharedUsage;
 use crate::delivery::lock;
+use crate::delivery::vitals::Pulse;
 use crate::domain::journal::{self, Holding, Journal, Judgement, Standing};
 use crate::domain::object::Uid;
 use crate::domain::usage::Usage;
@@ -29,6 +30,7 @@ pub(super) struct Task {
     pub inherited: mpsc::UnboundedSender<Inherited>,
     pub in_doubt: Arc<Mutex<HashMap<Uid, Arc<str>>>>,
     pub usage: SharedUsage,
+    pub pulse: Pulse,
     pub held: Option<Held>,
     pub terms: u64,
 }
@@ -79,6 +81,7 @@ impl Task {
         loop {
             let mut waiting = Waiting::new();
             let mut released = Vec::new();
+            self.pulse.rest();
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => {
@@ -101,6 +104,7 @@ impl Task {
                 },
                 _ = tick.tick() => {}
             }
+            self.pulse.begin();
             self.keep_up(waiting, !released.is_empty()).await;
         }
     }
@@ -111,6 +115,7 @@ impl Task {
         waiting: &mut Waiting,
         released: &mut Vec<oneshot::Sender<()>>,
     ) {
+        self.pulse.begin();
         match command {
             Command::Hold(reply) => self.hold(reply).await,
             Command::Claim { term, entry, reply } => match self.held_under(term) {
@@ -216,6 +221,8 @@ impl Task {
         let mut backoff = Duration::from_millis(100);
         let name = self.handle.name.clone();
         loop {
+            // While the API server is away this goes round, and each round is a unit of work.
+            self.pulse.begin();
             let Some(held) = &mut self.held else { return Fate::Lost };
             match self.cluster.put_journal(&name, held.resource_version.as_deref(), &written).await {
                 Ok(stored) => {
