@@ -2,6 +2,7 @@
 //! into failures whose words are short, printable and, before login, our own.
 
 use mail_operator::domain::failure::{LoginKind, Phase, Reply, classify};
+use mail_operator::domain::masking::Mask;
 use mail_operator::smtp::protocol::{Capabilities, LONGEST_REPLY, LONGEST_REPLY_LINE, RawReply, Scanner};
 
 /// The first byte says into how many pieces the rest is cut.
@@ -25,7 +26,7 @@ pub fn reply(data: &[u8]) {
     assert!((200..600).contains(&code) && length <= input.len() && length <= LONGEST_REPLY);
     assert_eq!(Scanner::default().scan(&input[..length]), whole, "what follows a reply does not matter");
     assert_eq!(Scanner::default().scan(&input[..length - 1]), Ok(None), "a reply has one end");
-    let raw = RawReply { code, bytes: &input[..length] };
+    let raw = RawReply { code, bytes: &input[..length], mask: &Mask::default() };
     assert!(raw.lines().all(|line| line.len() < LONGEST_REPLY_LINE && !line.contains(&b'\n')));
     let offered = Capabilities::parse(raw);
     assert!(offered.extensions.len() <= 64 && offered.auth.len() <= 64);
@@ -40,8 +41,8 @@ fn judge(reply: &Reply) {
     let shown = reply.safe_text();
     assert!(shown.chars().count() <= 200 && !shown.contains('@') && is_one_line(&shown), "{shown:?}");
     // Two replies that differ in their words only.
-    let mut other = reply.clone();
-    other.text = "canary".to_owned();
+    let mut other = Reply::new(reply.code, ["canary"]);
+    other.enhanced = reply.enhanced;
     for phase in Phase::ALL {
         for login in [LoginKind::None, LoginKind::Password, LoginKind::OAuth2, LoginKind::Certificate] {
             let failure = classify(phase, reply, login);

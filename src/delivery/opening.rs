@@ -71,11 +71,12 @@ impl Delivery {
         found.pass(Connected, Reason::Succeeded, message);
         self.servers.passed(&server.key, found);
 
+        let login = target::login(server, &credentials, acquired.as_ref().map(|acquired| &*acquired.token));
+        let connection = connection.hiding(login.as_ref());
         let connection = step(found, Secured, connection.secure().await)?;
         describe(server, connection.info(), found);
         self.servers.passed(&server.key, found);
 
-        let login = target::login(server, &credentials, acquired.as_ref().map(|acquired| &*acquired.token));
         let authenticated = connection.authenticate(login.as_ref()).await;
         if let Err(failure) = &authenticated
             && matches!(failure.reason, Reason::AuthenticationFailed | Reason::AuthNotOffered)

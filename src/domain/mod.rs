@@ -17,6 +17,7 @@ pub mod likeness;
 pub mod lease;
 pub mod locale;
 pub mod lookup;
+pub mod masking;
 pub mod material;
 pub mod message;
 pub mod object;

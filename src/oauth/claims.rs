@@ -1,12 +1,13 @@
 //! Looks into our own access token. No signature is verified: a token is the mail server's to judge, and an
 //! opaque one simply shows nothing. Never panics, whatever the bytes.
 
+use crate::domain::masking::Mask;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-/// What a token says about itself. Texts are printable, at most 200 characters, and few enough for a
-/// status. All empty for an opaque token.
+/// What a token says about itself. Its issuer wrote it, who was sent our secrets, so it shows none of them. Texts
+/// are printable, at most 200 characters, and few enough for a status. All empty for an opaque token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenClaims {
     /// `aud`: the service it is meant for; the first one, if it names several.
@@ -34,14 +35,14 @@ const MAX_ENTRIES: usize = 64;
 const MAX_TOKEN: usize = 64 * 1024;
 
 /// Reads the claims of a JWT (RFC 7519) without verifying it. Anything else yields empty claims.
-pub fn inspect(token: &str) -> TokenClaims {
-    payload(token).map(|claims| read(&claims)).unwrap_or_default()
+pub fn inspect(token: &str, mask: &Mask) -> TokenClaims {
+    payload(token).map(|claims| read(&claims, mask)).unwrap_or_default()
 }
 
 /// Claims that are texts, as they may be shown; empty where there are none.
-pub(super) fn texts<const N: usize>(token: &str, names: [&str; N]) -> [String; N] {
+pub(super) fn texts<const N: usize>(token: &str, names: [&str; N], mask: &Mask) -> [String; N] {
     let claims = payload(token).unwrap_or_default();
-    names.map(|name| text(&claims, name).unwrap_or_default())
+    names.map(|name| text(&claims, name, mask).unwrap_or_default())
 }
 
 fn payload(token: &str) -> Option<Map<String, Value>> {
@@ -56,8 +57,9 @@ fn payload(token: &str) -> Option<Map<String, Value>> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()
 }
 
-fn read(claims: &Map<String, Value>) -> TokenClaims {
-    let text = |name: &str| text(claims, name);
+fn read(claims: &Map<String, Value>, mask: &Mask) -> TokenClaims {
+    let text = |name: &str| text(claims, name, mask);
+    let shown = |text: &str| shown(text, mask);
     let list = |name: &str| -> Vec<String> {
         match claims.get(name) {
             Some(Value::String(words)) => words.split(' ').filter_map(shown).take(MAX_ENTRIES).collect(),
@@ -80,10 +82,10 @@ fn read(claims: &Map<String, Value>) -> TokenClaims {
     }
 }
 
-fn text(claims: &Map<String, Value>, name: &str) -> Option<String> {
+fn text(claims: &Map<String, Value>, name: &str, mask: &Mask) -> Option<String> {
     match claims.get(name)? {
-        Value::String(text) => shown(text),
-        Value::Array(entries) => entries.iter().find_map(Value::as_str).and_then(shown),
+        Value::String(text) => shown(text, mask),
+        Value::Array(entries) => entries.iter().find_map(Value::as_str).and_then(|text| shown(text, mask)),
         _ => None,
     }
 }
@@ -98,8 +100,8 @@ fn seconds(value: &Value) -> Option<Timestamp> {
     Timestamp::from_second(whole).ok()
 }
 
-fn shown(text: &str) -> Option<String> {
-    let shown = super::masking::printable(text, &[]);
+fn shown(text: &str, mask: &Mask) -> Option<String> {
+    let shown = mask.line(text);
     (!shown.is_empty()).then_some(shown)
 }
 
@@ -112,6 +114,11 @@ mod tests {
 
     fn jwt(claims: &Value) -> String {
         format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()))
+    }
+
+    fn nothing() -> &'static Mask {
+        static NOTHING: std::sync::LazyLock<Mask> = std::sync::LazyLock::new(Mask::default);
+        &NOTHING
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -133,7 +140,7 @@ mod tests {
             expires_at: Some(at(1_800_000_000)),
             ..TokenClaims::default()
         };
-        assert_eq!(inspect(&jwt(&entra)), expected);
+        assert_eq!(inspect(&jwt(&entra), nothing()), expected);
 
         let keycloak = json!({ "aud": ["mail", "account"], "azp": "a", "preferred_username": "ada", "scope": "email  send", "exp": 1.5e9 });
         let expected = TokenClaims {
@@ -144,7 +151,7 @@ mod tests {
             expires_at: Some(at(1_500_000_000)),
             ..TokenClaims::default()
         };
-        assert_eq!(inspect(&jwt(&keycloak)), expected);
+        assert_eq!(inspect(&jwt(&keycloak), nothing()), expected);
     }
 
     #[test]
@@ -153,25 +160,48 @@ mod tests {
         let encrypted = format!("{}.d.e", jwt(&json!({ "aud": "a" })));
         let large = jwt(&json!({ "aud": "a", "x": "x".repeat(64 * 1024) }));
         for token in ["", ".", "..", "a.b.c", "ya29.opaque", "e30.!!!.e30", &json_array, &encrypted, &large] {
-            assert_eq!(inspect(token), TokenClaims::default(), "{token:.40}");
+            assert_eq!(inspect(token, nothing()), TokenClaims::default(), "{token:.40}");
         }
     }
 
     #[test]
     fn what_is_kept_is_bounded_and_printable() {
         let roles: Vec<String> = (0..1000).map(|n| format!("role\r\n\u{202e}{n}")).collect();
-        let claims = inspect(&jwt(&json!({ "aud": "a".repeat(5000), "roles": roles, "tid": "\u{0}\n" })));
+        let claims =
+            inspect(&jwt(&json!({ "aud": "a".repeat(5000), "roles": roles, "tid": "\u{0}\n" })), nothing());
         assert_eq!(claims.roles.len(), MAX_ENTRIES);
         assert_eq!(claims.roles.first().unwrap(), "role 0");
         assert_eq!(claims.audience.unwrap().chars().count(), 200);
         assert_eq!(claims.tenant, None);
     }
 
+    /// An issuer that repeats the client secret in its tokens, in whichever form it got it.
+    #[test]
+    fn what_was_sent_shows_in_no_claim() {
+        let mut mask = Mask::default();
+        mask.hide("canary-client-secret");
+        let echo = "canary-client-secret";
+        let encoded = URL_SAFE_NO_PAD.encode(echo);
+        let names = ["aud", "roles", "scp", "scope", "tid", "appid", "azp", "oid", "upn", "email"];
+        for claim in names {
+            for said in [json!(echo), json!([encoded]), json!(format!("for {}", echo.to_uppercase()))] {
+                let token = jwt(&json!({ claim: said }));
+                let shown = format!("{:?}", inspect(&token, &mask)).to_lowercase();
+                assert!(shown.contains("***"), "{claim}: {shown}");
+                assert!(
+                    !shown.contains("canary") && !shown.contains(&encoded[..8].to_lowercase()),
+                    "{shown}"
+                );
+            }
+        }
+        assert_eq!(texts(&jwt(&json!({ "iss": echo })), ["iss"], &mask), ["***"]);
+    }
+
     proptest! {
         #[test]
         fn never_panics(token in ".*", payload in "\\PC*") {
-            inspect(&token);
-            inspect(&format!("e30.{}.x", URL_SAFE_NO_PAD.encode(payload)));
+            inspect(&token, nothing());
+            inspect(&format!("e30.{}.x", URL_SAFE_NO_PAD.encode(payload)), nothing());
         }
 
         #[test]
@@ -184,7 +214,7 @@ mod tests {
                 proptest::collection::vec(".{0,300}", 0..100).prop_map(Value::from),
             ],
         ) {
-            let claims = inspect(&jwt(&json!({ key: value })));
+            let claims = inspect(&jwt(&json!({ key: value })), nothing());
             let texts = [&claims.audience, &claims.tenant, &claims.app_id].into_iter().flatten();
             for text in texts.chain(&claims.roles).chain(&claims.scope) {
                 prop_assert!((1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control));

@@ -440,7 +440,7 @@ pub(super) fn believe(
     let expires_at =
         SignedDuration::try_from(lifetime).ok().and_then(|lifetime| now.checked_add(lifetime).ok());
     let Some(expires_at) = expires_at else { return unusable("its expires_in is absurd") };
-    let claims = claims::inspect(text.expose());
+    let claims = claims::inspect(text.expose(), &sent.mask);
     Ok(Token { access_token: text, expires_at, claims, refresh_token_replaced })
 }
 

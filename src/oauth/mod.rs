@@ -17,7 +17,6 @@ mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
-mod masking;
 mod objection;
 mod proxied;
 mod refusal;

@@ -4,15 +4,16 @@
 use super::assertion::{Key, ServiceAccount};
 use super::claims;
 use super::exchange::basic;
-use super::masking::printable;
 use super::request::{Proof, TokenRequest};
+use crate::domain::masking::Mask;
 use crate::domain::secret::Secret;
 use url::Url;
 
 /// One exchange.
 pub(super) struct Sent<'a> {
     pub request: &'a TokenRequest,
-    hidden: Vec<Secret>,
+    /// What neither a refusal nor a token's claims may show.
+    pub mask: Mask,
     /// SHA-1 of the client certificate, as Entra's admin center lists it.
     pub thumbprint: Option<String>,
     /// Of the service account: its address and its number.
@@ -31,7 +32,8 @@ pub(super) struct Federated {
 
 impl<'a> Sent<'a> {
     pub(super) fn new(request: &'a TokenRequest) -> Self {
-        let mut sent = Self { request, hidden: Vec::new(), thumbprint: None, account: None, federated: None };
+        let mut sent =
+            Self { request, mask: Mask::default(), thumbprint: None, account: None, federated: None };
         match &request.proof {
             Proof::Secret { secret, .. } => {
                 sent.hide(secret);
@@ -48,15 +50,14 @@ impl<'a> Sent<'a> {
 
     /// Masks a secret from now on.
     pub(super) fn hide(&mut self, secret: &Secret) {
-        if !self.hidden.contains(secret) {
-            self.hidden.push(secret.clone());
-        }
+        self.mask.hide(secret.expose());
     }
 
     /// A key by its lines: no server ever saw one, but nobody would want to find out.
     fn hide_pem(&mut self, pem: &Secret) {
-        let lines = pem.expose().lines().filter(|line| line.len() >= 8 && !line.starts_with("-----"));
-        self.hidden.extend(lines.map(Secret::new));
+        for line in pem.expose().lines().filter(|line| line.len() >= 8 && !line.starts_with("-----")) {
+            self.mask.hide(line);
+        }
     }
 
     /// The client signs with this key.
@@ -72,7 +73,7 @@ impl<'a> Sent<'a> {
 
     /// The client is proved by another issuer's token.
     pub(super) fn brought(&mut self, token: &Secret) {
-        let [issuer, subject, audience] = claims::texts(token.expose(), ["iss", "sub", "aud"]);
+        let [issuer, subject, audience] = claims::texts(token.expose(), ["iss", "sub", "aud"], &self.mask);
         self.federated = Some(Federated { issuer, subject, audience });
     }
 
@@ -86,10 +87,9 @@ impl<'a> Sent<'a> {
         self.request.proxy.as_ref().map(|proxy| place(&proxy.url)).unwrap_or_default()
     }
 
-    /// A server's words without our secrets, in whichever form we sent them.
+    /// A server's words as they may be shown.
     pub(super) fn shown(&self, words: &str) -> String {
-        let hidden: Vec<&str> = self.hidden.iter().map(Secret::expose).collect();
-        printable(words, &hidden)
+        self.mask.line(words)
     }
 }
 

@@ -4,6 +4,7 @@ use super::http::HttpError;
 use crate::api::Reason;
 use crate::domain::egress;
 use crate::domain::failure::Permanence;
+use crate::domain::masking::Mask;
 use std::error::Error;
 use std::io;
 
@@ -101,6 +102,6 @@ fn io_failure(error: &io::Error) -> String {
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
-        _ => super::masking::printable(&error.to_string(), &[]),
+        _ => Mask::default().line(&error.to_string()),
     }
 }

@@ -79,6 +79,15 @@ impl Connection {
         &self.info
     }
 
+    /// Masks these credentials in whatever the server says from now on: it may remember them from earlier sessions.
+    #[must_use]
+    pub fn hiding(mut self, credentials: Option<&Credentials>) -> Self {
+        if let Some(credentials) = credentials {
+            credentials.hide_from(&mut self.wire.mask);
+        }
+        self
+    }
+
     /// Starts TLS as the target says, and learns what the server offers under its protection. With
     /// `TlsMode::Disabled` there is nothing to do.
     pub async fn secure(mut self) -> Result<Self, Failure> {
@@ -110,6 +119,7 @@ impl Connection {
     /// Logs in, or not where there are no credentials. Never sends one over a connection that is not
     /// encrypted and verified, except a password whose owner permitted exactly that.
     pub async fn authenticate(mut self, credentials: Option<&Credentials>) -> Result<Session, Failure> {
+        self = self.hiding(credentials);
         if self.target.tls != TlsMode::Disabled && !self.is_secured {
             return Err(Failure::plaintext_not_allowed());
         }
@@ -188,8 +198,10 @@ impl Connection {
 
     /// Shows what the server offers, once it is known who says so.
     fn publish(&mut self) {
-        self.info.extensions.clone_from(&self.capabilities.extensions);
-        self.info.auth_mechanisms.clone_from(&self.capabilities.auth);
+        let mask = &self.wire.mask;
+        let shown = |words: &[String]| words.iter().filter(|word| !mask.touches(word)).cloned().collect();
+        self.info.extensions = shown(&self.capabilities.extensions);
+        self.info.auth_mechanisms = shown(&self.capabilities.auth);
         self.info.max_message_bytes = self.capabilities.max_message_bytes;
     }
 }

@@ -3,6 +3,7 @@
 //! violations. Commands are built only from parts that cannot end the line they stand in.
 
 use crate::domain::failure::Reply;
+use crate::domain::masking::Mask;
 use std::io::Write;
 
 /// The longest reply line, CRLF included. RFC 5321 says 512; services write more.
@@ -102,6 +103,8 @@ pub struct RawReply<'a> {
     pub code: u16,
     /// All its lines, checked by [`Scanner`].
     pub bytes: &'a [u8],
+    /// What must not be shown of it.
+    pub mask: &'a Mask,
 }
 
 impl<'a> RawReply<'a> {
@@ -114,9 +117,9 @@ impl<'a> RawReply<'a> {
             .map(|text| text.strip_suffix(b"\r").unwrap_or(text))
     }
 
-    /// The reply as the rest of the program knows it; bytes that are not UTF-8 become U+FFFD.
+    /// The reply as the rest of the program knows it: masked, and bytes that are not UTF-8 are U+FFFD.
     pub fn to_reply(self) -> Reply {
-        Reply::new(self.code, self.lines().map(String::from_utf8_lossy))
+        Reply::new(self.code, self.lines().map(String::from_utf8_lossy)).masked_by(self.mask)
     }
 }
 

@@ -59,16 +59,17 @@ fn replies_are_bounded() {
 
 #[test]
 fn lines_and_texts() {
-    let raw = RawReply { code: 550, bytes: b"550-5.7.1 a\r\n550-\r\n550-\xff\r\n550 5.7.1 b\r\n" };
+    let mask = &Mask::default();
+    let raw = RawReply { code: 550, bytes: b"550-5.7.1 a\r\n550-\r\n550-\xff\r\n550 5.7.1 b\r\n", mask };
     assert_eq!(raw.lines().collect::<Vec<_>>(), [&b"5.7.1 a"[..], b"", b"\xff", b"5.7.1 b"]);
-    assert_eq!(raw.to_reply().text, "a \u{fffd} b");
-    let bare = RawReply { code: 250, bytes: b"250\r\n" };
-    assert_eq!((bare.lines().count(), bare.to_reply().text), (1, String::new()));
+    assert_eq!(raw.to_reply().safe_text(), "a  b");
+    let bare = RawReply { code: 250, bytes: b"250\r\n", mask };
+    assert_eq!((bare.lines().count(), bare.to_reply().safe_text()), (1, String::new()));
 }
 
 #[test]
 fn capabilities() {
-    let parse = |bytes: &[u8]| Capabilities::parse(RawReply { code: 250, bytes });
+    let parse = |bytes: &[u8]| Capabilities::parse(RawReply { code: 250, bytes, mask: &Mask::default() });
     let offered = parse(
         b"250-mail.example.org PIPELINING\r\n250-size 1000\r\n250-pipelining\r\n250-Auth PLAIN login\r\n\
           250-AUTH=XOAUTH2 PLAIN\r\n250-8bitMIME\r\n250-SMTPUTF8\r\n250-STARTTLS\r\n\

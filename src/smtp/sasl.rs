@@ -1,6 +1,6 @@
 //! Logging in (RFC 4954): who we are, which SASL mechanism the server and the credentials have in
 //! common, and what is tried when it refuses one. A credential never reaches an error, a log or a
-//! panic: replies are cleaned of it before anybody else sees them.
+//! panic: whatever is said with it, the wire's mask knows from then on.
 
 mod exchange;
 mod scram;
@@ -8,6 +8,7 @@ mod scram;
 use super::wire::Wire;
 use crate::api::Reason;
 use crate::domain::failure::{Failure, LoginKind, Permanence, Phase, Scope};
+use crate::domain::masking::Mask;
 use crate::domain::secret::Secret;
 use exchange::{Exchange, Refused};
 use scram::Binding;
@@ -151,6 +152,14 @@ impl Credentials {
         }
     }
 
+    /// Has the server's words searched for these.
+    pub(super) fn hide_from(&self, mask: &mut Mask) {
+        mask.hide_name(self.username());
+        if let Some(secret) = self.secret() {
+            mask.hide(secret.expose());
+        }
+    }
+
     /// What must never be shown.
     const fn secret(&self) -> Option<&Secret> {
         match self {
@@ -288,7 +297,8 @@ impl<'a> Choice<'a> {
         let is_offered = |mechanism: Mechanism| offered.iter().any(|offer| offer == mechanism.as_str());
         let mut candidates: Vec<_> = wanted.iter().copied().filter(|wanted| is_offered(*wanted)).collect();
         if candidates.is_empty() {
-            return Err(Failure::auth_not_offered(&names(wanted), offered));
+            let shown: Vec<_> = offered.iter().filter(|word| !wire.mask.touches(word)).cloned().collect();
+            return Err(Failure::auth_not_offered(&names(wanted), &shown));
         }
         let binding = if wanted.iter().any(|wanted| wanted.is_scram()) {
             wire.tls().and_then(Binding::of)

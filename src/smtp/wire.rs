@@ -6,6 +6,7 @@ use super::protocol::{LONGEST_REPLY_LINE, RawReply, Scanner, Violation};
 use super::tls;
 use super::transport::Transport;
 use crate::domain::failure::{Failure, Phase};
+use crate::domain::masking::Mask;
 use rustls::pki_types::ServerName;
 use std::future::poll_fn;
 use std::io;
@@ -30,6 +31,8 @@ pub(super) struct Wire {
     /// How much of `output` the last [`Wire::send`] handed over, if it failed.
     handed_over: usize,
     alarm: Alarm,
+    /// What no reply may show.
+    pub(super) mask: Mask,
 }
 
 /// In the clear (left), or over TLS (right).
@@ -46,6 +49,7 @@ impl Wire {
             output: Vec::with_capacity(2 * LONGEST_REPLY_LINE),
             handed_over: 0,
             alarm: Alarm(Box::pin(sleep(Duration::ZERO))),
+            mask: Mask::default(),
         }
     }
 
@@ -73,7 +77,7 @@ impl Wire {
         let start = self.consumed;
         self.consumed += length;
         let bytes = self.input.get(start..self.consumed).unwrap_or_default();
-        Ok(RawReply { code, bytes })
+        Ok(RawReply { code, bytes, mask: &self.mask })
     }
 
     /// Writes all of `output` within `limit` and empties it. An answer that is there before its

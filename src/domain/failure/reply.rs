@@ -2,6 +2,7 @@
 //! which that text may be shown: printable, short, without addresses and without anything that
 //! could be a credential.
 
+use crate::domain::masking::{Mask, is_invisible};
 use std::fmt;
 
 /// An enhanced status code (RFC 3463): class, subject, detail.
@@ -38,7 +39,7 @@ impl EnhancedCode {
     }
 }
 
-/// A complete reply. Prints masked; [`Reply::text`] is the raw text and never leaves the process.
+/// A complete reply. Prints masked; the raw text is for judging it only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The three digits, 200 to 599.
@@ -46,7 +47,9 @@ pub struct Reply {
     /// The innermost enhanced code: the one that tells most.
     pub enhanced: Option<EnhancedCode>,
     /// What follows the codes, the lines joined by spaces.
-    pub text: String,
+    pub(super) text: String,
+    /// The same without what a [`Mask`] hides, where it hides something.
+    masked: Option<String>,
 }
 
 impl Reply {
@@ -81,7 +84,14 @@ impl Reply {
                 .find(|found| found.0 == class && !found.is_generic());
             enhanced = inner.or(enhanced);
         }
-        Self { code, enhanced, text }
+        Self { code, enhanced, text, masked: None }
+    }
+
+    /// The same, of which nothing that `mask` hides is ever shown.
+    #[must_use]
+    pub fn masked_by(mut self, mask: &Mask) -> Self {
+        self.masked = mask.masked(&self.text);
+        self
     }
 
     /// `550 5.1.1`, or `550` where there is no enhanced code.
@@ -96,7 +106,8 @@ impl Reply {
     /// and whatever could be a credential replaced by `***`.
     pub fn safe_text(&self) -> String {
         let mut safe = String::new();
-        for word in self.text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()) {
+        let text = self.masked.as_ref().unwrap_or(&self.text);
+        for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()) {
             if !safe.is_empty() {
                 safe.push(' ');
             }
@@ -113,17 +124,6 @@ impl Reply {
                 safe
             }
             None => safe,
-        }
-    }
-
-    /// Replaces each of `secrets` in the text: some servers echo the credential in their refusal.
-    pub fn redact(&mut self, secrets: &[&str]) {
-        // What is not shown later on could hide a secret from the search now.
-        self.text.retain(|c| c.is_control() || is_printable(c));
-        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-            if self.text.contains(secret) {
-                self.text = self.text.replace(secret, "***");
-            }
         }
     }
 }
@@ -180,10 +180,8 @@ fn could_be_credential(run: &str) -> bool {
     padded || run.len() >= 12 && (upper && lower && (digit || symbols) || symbols && digit) || run.len() >= 40
 }
 
-/// Format characters can turn the reading direction of a terminal or hide text.
 fn is_printable(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffd}')
+    !c.is_control() && !is_invisible(c) && !matches!(c, '\u{fffc}' | '\u{fffd}')
 }
 
 #[cfg(test)]
@@ -247,9 +245,11 @@ mod tests {
     }
 
     #[test]
-    fn exact_credentials_are_redacted_whatever_they_look_like() {
-        let mut reply = Reply::new(535, ["bad password hunter2"]);
-        reply.redact(&["hunter2", ""]);
-        assert_eq!(format!("{reply:?}"), "Reply(535 bad password ***)");
+    fn what_is_hidden_shows_nowhere_and_is_judged_all_the_same() {
+        let mut mask = Mask::default();
+        mask.hide("hunter2");
+        let reply = Reply::new(535, ["bad password hunter2"]).masked_by(&mask);
+        assert_eq!(format!("{reply:?} {reply}"), "Reply(535 bad password ***) 535 bad password ***");
+        assert_eq!(reply.text, "bad password hunter2");
     }
 }

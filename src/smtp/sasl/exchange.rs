@@ -5,6 +5,7 @@ use super::scram::{self, ServerFinal};
 use super::{AuthForm, Choice, Credentials, Mechanism};
 use crate::api::Reason;
 use crate::domain::failure::{Failure, Phase, Reply, classify};
+use crate::domain::masking::Mask;
 use crate::domain::secret::Secret;
 use crate::smtp::protocol::{LONGEST_COMMAND, LONGEST_REPLY_LINE, RawReply};
 use crate::smtp::wire::Wire;
@@ -29,8 +30,6 @@ pub(super) struct Exchange<'a> {
     sasl: Option<rsasl::prelude::Session>,
     /// The first response in base64; absent where the server speaks first (LOGIN).
     initial: Option<Zeroizing<String>>,
-    /// All we sent in base64, to recognise it in an answer.
-    sent: Vec<Zeroizing<String>>,
     /// What the server says about the token or the proof, ahead of its real refusal.
     remark: Option<String>,
     /// SCRAM: something that depends on the password has been sent.
@@ -74,7 +73,6 @@ impl<'a> Exchange<'a> {
             credentials: choice.credentials,
             sasl: Some(sasl),
             initial: None,
-            sent: Vec::new(),
             remark: None,
             has_proved: false,
             is_mutual: false,
@@ -118,7 +116,7 @@ impl<'a> Exchange<'a> {
             wire.output.push(b' ');
             // RFC 4954 section 4: nothing to say is said by an equals sign.
             wire.output.extend_from_slice(if initial.is_empty() { b"=" } else { initial.as_bytes() });
-            self.sent.push(initial);
+            wire.mask.hide(&initial);
         }
         wire.output.extend_from_slice(b"\r\n");
         for challenges in 0..=MOST_CHALLENGES {
@@ -131,11 +129,11 @@ impl<'a> Exchange<'a> {
                     let challenge = challenge_of(raw);
                     let response = match initial.take() {
                         Some(initial) => initial,
-                        None => self.answer(challenge).await?,
+                        None => self.answer(challenge, &wire.mask).await?,
                     };
                     wire.output.extend_from_slice(response.as_bytes());
                     wire.output.extend_from_slice(b"\r\n");
-                    self.sent.push(response);
+                    wire.mask.hide(&response);
                 }
                 334 => break,
                 _ => {
@@ -148,14 +146,18 @@ impl<'a> Exchange<'a> {
     }
 
     /// The response to a challenge in base64.
-    async fn answer(&mut self, challenge: Option<Vec<u8>>) -> Result<Zeroizing<String>, Failure> {
+    async fn answer(
+        &mut self,
+        challenge: Option<Vec<u8>>,
+        mask: &Mask,
+    ) -> Result<Zeroizing<String>, Failure> {
         let response = match self.mechanism {
             Mechanism::ScramSha256Plus | Mechanism::ScramSha256 => return self.answer_scram(challenge).await,
             // A challenge after the first response is the error, whose detail we keep; the empty answer
             // to it makes the server say its real refusal.
             Mechanism::XOAuth2 | Mechanism::OAuthBearer if self.remark.is_none() => {
                 let challenge = challenge.unwrap_or_default();
-                self.remark = Some(match status_of(&challenge) {
+                self.remark = Some(match status_of(&challenge).filter(|status| !mask.touches(status)) {
                     Some(status) => format!("; the server says about the token: status {status}"),
                     None => String::new(),
                 });
@@ -210,14 +212,9 @@ impl<'a> Exchange<'a> {
         state.has_sent_message().then(|| Zeroizing::new(BASE64.encode(&*response)))
     }
 
-    /// The server's refusal, cleaned of what we sent, since some servers echo it (James does).
+    /// The server's refusal.
     fn judge(&self, reply: &Reply) -> Failure {
         let mut failure = classify(Phase::Auth, reply, self.credentials.kind());
-        if let Some(reply) = &mut failure.reply {
-            let mut secrets: Vec<&str> = self.sent.iter().map(|sent| sent.as_str()).collect();
-            secrets.extend(self.credentials.secret().map(Secret::expose));
-            reply.redact(&secrets);
-        }
         if let Some(remark) = &self.remark {
             failure.detail.push_str(remark);
         }

@@ -4,6 +4,7 @@
 mod attacks;
 mod cancelled;
 mod each_mode;
+mod echoes;
 mod external;
 mod login;
 mod proxies;

@@ -7,6 +7,7 @@ mod access;
 mod additions;
 mod apart;
 mod bulk;
+mod echoes;
 mod held;
 mod hostile;
 mod in_doubt;
