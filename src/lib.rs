@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod domain;
+pub mod evaluation;
 pub mod smtp;
 // The order is that of the arrows.
 pub mod oauth;

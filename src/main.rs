@@ -1,7 +1,8 @@
-//! `mail-operator run` and `mail-operator crds`.
+//! `mail-operator run` and `mail-operator crds`; and the child that `run` starts.
 
 use clap::Parser;
 use mail_operator::api::crds;
+use mail_operator::evaluation::child;
 use mail_operator::process::arguments::{Arguments, Command};
 use mail_operator::process::{self, Fatal};
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match Arguments::parse().command {
         Command::Crds => print_crds(),
+        Command::Evaluate { .. } => return child::run(),
         Command::Run(arguments) => tokio::runtime::Builder::new_multi_thread()
             .thread_stack_size(process::STACK)
             .enable_all()

@@ -2,10 +2,12 @@
 //! are labelled with and what the troubleshooting page explains. Names are the CamelCase words the
 //! Kubernetes API conventions ask for; none is ever renamed, since people alert on them.
 
+use serde::{Deserialize, Serialize};
+
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
         /// Why a condition has the status it has.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
 
         impl Reason {
@@ -268,6 +270,10 @@ reasons! {
     TooManySteps,
     /// Expressions, blocks or tags are nested too deep.
     TooDeep,
+    /// Checking or rendering took more than two seconds and was ended.
+    TimeLimitExceeded,
+    /// Checking or rendering took more memory than it may and was ended.
+    MemoryLimitExceeded,
     /// The named layout does not exist.
     LayoutNotFound,
     /// Layouts wrap each other in a circle, or too many of them.

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod commands;
+mod evaluation;
 mod failure;
 mod flags;
 mod following;
@@ -26,6 +27,9 @@ const STACK: usize = 8 * 1024 * 1024;
 
 /// Does what was typed. The exit code is that of [`Exit`].
 pub fn main(arguments: Arguments) -> ExitCode {
+    if matches!(arguments.command, Command::Evaluate) {
+        return crate::evaluation::child::run();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build();
     let result = runtime
         .map_err(|error| Failure::new(Exit::Failed, format!("starting failed: {error}")))

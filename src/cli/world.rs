@@ -4,6 +4,7 @@
 
 use crate::api::{MailServerConfig, MessageTemplate, Notification};
 use crate::cli::cluster::Cluster;
+use crate::cli::evaluation::check_all;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
 use crate::cli::output;
@@ -12,6 +13,7 @@ use crate::domain::likeness::nearest;
 use crate::domain::lookup::{Found, Source};
 use crate::domain::object::ObjectKey;
 use crate::domain::server::Server;
+use crate::evaluation::{Evaluator, Program};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ const NAMESPACE: &str = "default";
 pub struct World {
     /// As the operator has it.
     pub catalog: Catalog,
+    /// Where templates are checked and rendered.
+    pub evaluator: Evaluator,
     /// The namespace that is meant.
     pub namespace: String,
     /// Where it was read from; `None`: nobody was asked.
@@ -31,9 +35,12 @@ pub struct World {
 
 impl World {
     /// The standard messages and nothing else.
-    pub fn built_in(flags: &Flags) -> Self {
+    pub async fn built_in(flags: &Flags) -> Result<Self, Failure> {
         let namespace = flags.cluster.namespace.clone().unwrap_or_else(|| NAMESPACE.into());
-        Self { catalog: Catalog::new(&flags.cluster.operator_namespace), namespace, cluster: None }
+        let evaluator = Evaluator::new(Program::this());
+        let mut catalog = Catalog::new(&flags.cluster.operator_namespace);
+        check_all(&evaluator, &mut catalog).await?;
+        Ok(Self { catalog, evaluator, namespace, cluster: None })
     }
 
     /// What the cluster has.
@@ -47,7 +54,7 @@ impl World {
         match Self::open(flags).await {
             Err(failure) if enough && failure.exit == Exit::Cluster => {
                 output::note(&format!("{}; this is the standard message as it is built in", failure.message));
-                Ok(Self::built_in(flags))
+                Self::built_in(flags).await
             }
             other => other,
         }
@@ -68,12 +75,12 @@ impl World {
                 )),
             }
         }
-        // Whoever comes before its layout is compiled twice.
-        templates.sort_by_key(|template| template.spec.layout.is_some());
         for template in &templates {
             catalog.learn(template);
         }
-        Ok(Self { catalog, namespace, cluster: Some(cluster) })
+        let evaluator = Evaluator::new(Program::this());
+        check_all(&evaluator, &mut catalog).await?;
+        Ok(Self { catalog, evaluator, namespace, cluster: Some(cluster) })
     }
 
     /// Brings a mail server in.

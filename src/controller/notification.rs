@@ -7,12 +7,13 @@ use crate::controller::Context;
 use crate::controller::waiting::Dependency;
 use crate::controller::watches::{Seen, watch};
 use crate::delivery::after;
+use crate::delivery::evaluation::{LATER, Later};
 use crate::delivery::removals::SWEEP_EVERY;
 use crate::delivery::vitals::Pulse;
 use crate::domain::material::{Material, Needs};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::preparation;
-use crate::domain::reconciliation::{Decision, Next, decide, remove_at};
+use crate::domain::reconciliation::{Decision, Next, examine, postponed, remove_at};
 use crate::domain::status::conditions::{Conditions, State};
 use crate::domain::vitals::Loop;
 use futures::{FutureExt, StreamExt};
@@ -28,8 +29,9 @@ const UNFINISHED: &str = "status.finished!=true";
 const REVIEWS: usize = 16;
 /// How often the clock is looked at for what has run out.
 const TICK: Duration = Duration::from_secs(1);
-/// Reports (status writes of what cannot be sent) begun at once; the cluster's own limit comes on top.
-const REPORTS: usize = 64;
+/// Judgements that wait for an evaluation, and reports (status writes of what cannot be sent), begun at once; the
+/// cluster's own limit comes on top.
+const JUDGEMENTS: usize = 64;
 
 /// Follows all Notifications that are not finished.
 pub async fn run(context: Arc<Context>) {
@@ -46,7 +48,7 @@ async fn wait_for_the_rest(context: &Context) {
 
 async fn follow(context: &Arc<Context>) {
     let mut events = watch::<Notification>(&context.client, &context.namespaces, Some(UNFINISHED));
-    let reports = Arc::new(tokio::sync::Semaphore::new(REPORTS));
+    let judgements = Arc::new(tokio::sync::Semaphore::new(JUDGEMENTS));
     let pulse = context.delivery.vitals.of(Loop::Notifications);
     while let Some(seen) = pulse.waiting(events.next()).await {
         match seen {
@@ -57,18 +59,24 @@ async fn follow(context: &Arc<Context>) {
                     context.delivery.reviews.push(key);
                     continue;
                 }
-                let judged = judge(context, &key, &notification, &Material::default()).await;
-                let Some(report) = judged else { continue };
+                if context.delivery.evaluator.is_apart(&key.namespace) {
+                    // It may take seconds, and only a few of its kind may hold what others need.
+                    context.delivery.reviews.push(key);
+                    continue;
+                }
                 // Not waited for, lest one namespace's mistakes delay another's mail; but bounded.
-                let Ok(turn) = reports.clone().acquire_owned().await else { continue };
+                let Ok(turn) = judgements.clone().acquire_owned().await else { continue };
                 let context = context.clone();
                 tokio::spawn(async move {
-                    write(&context, &key, &notification, &report).await;
+                    let report = judge(&context, &key, &notification, &Material::default()).await;
+                    if let Some(report) = report {
+                        write(&context, &key, &notification, &report).await;
+                    }
                     drop(turn);
                 });
             }
             Seen::Undecodable { key, resource_version, created, problem } => {
-                let Ok(turn) = reports.clone().acquire_owned().await else { continue };
+                let Ok(turn) = judgements.clone().acquire_owned().await else { continue };
                 let context = context.clone();
                 tokio::spawn(async move {
                     undecodable(&context, &key, &resource_version, created, &problem).await;
@@ -78,6 +86,7 @@ async fn follow(context: &Arc<Context>) {
             Seen::Gone(key, uid) => {
                 context.waiting.remove(&key);
                 context.delivery.outbox().remove(&uid);
+                context.delivery.evaluations.forget(&uid);
             }
             Seen::Synced => context.pending.done("notifications"),
         }
@@ -120,15 +129,8 @@ async fn judge(
     notification: &Notification,
     material: &Material,
 ) -> Option<NotificationStatus> {
-    let deciding = async {
-        let delivery = &context.delivery;
-        let default = delivery.settings.default_server.as_ref();
-        let decision = AssertUnwindSafe(async {
-            decide(notification, &delivery.catalog(), default, material, Timestamp::now())
-        });
-        decision.catch_unwind().await
-    };
     let uid = Uid::of(notification)?;
+    let deciding = AssertUnwindSafe(decide(context, (key, &uid), notification, material)).catch_unwind();
     if context.delivery.is_quarantined(&uid) {
         return quarantine(context, &uid, notification);
     }
@@ -156,6 +158,30 @@ async fn judge(
         }
     }
     report.map(|report| *report)
+}
+
+/// What becomes of it.
+async fn decide(
+    context: &Context,
+    (key, uid): (&ObjectKey, &Uid),
+    notification: &Notification,
+    material: &Material,
+) -> Decision {
+    let (delivery, now) = (&context.delivery, Timestamp::now());
+    // (pure) By what is known.
+    let examined = {
+        let default = delivery.settings.default_server.as_ref();
+        examine(notification, &delivery.catalog(), default, material, now)
+    };
+    let prepared = match examined {
+        Ok(prepared) => prepared,
+        Err(decision) => return *decision,
+    };
+    // (evaluates) By what it would say.
+    match delivery.judge_messages((key, uid), notification, &prepared).await {
+        Ok(decision) => decision,
+        Err(Later) => postponed(notification, LATER, now),
+    }
 }
 
 /// What can change the judgement of a Notification.

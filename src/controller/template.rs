@@ -1,6 +1,6 @@
-//! Reconciles MessageTemplates: compile, tell, and have those looked at again whom it concerns: templates that it wraps
-//! or whose name it shares, and Notifications that use any of these. Templates are compiled one after the other and away
-//! from the event loop; statuses of others than the one that was seen are written beside it.
+//! Reconciles MessageTemplates: learn, have checked, tell, and have those looked at again whom it concerns: templates
+//! that it wraps or whose name it shares, and Notifications that use any of these. Templates are checked beside each
+//! other and in other processes; nobody waits for one that takes long.
 
 use crate::api::{ConditionType, MessageTemplate, Reason};
 use crate::cluster::Error;
@@ -9,75 +9,95 @@ use crate::controller::Context;
 use crate::controller::waiting::Dependency;
 use crate::controller::watches::{Seen, watch};
 use crate::delivery::vitals::Pulse;
-use crate::domain::catalog::{Draft, KnownTemplate};
+use crate::domain::catalog::Check;
 use crate::domain::lookup::Source;
 use crate::domain::object::ObjectKey;
 use crate::domain::status::server::ready_changed;
 use crate::domain::status::{conditions, template as status};
+use crate::domain::template::{Findings, TemplateProblem};
 use crate::domain::vitals::Loop;
 use futures::StreamExt;
 use jiff::Timestamp;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
-/// Statuses (a fresh read each) under way at once, of templates that another one concerned.
+/// Statuses (a fresh read each) under way at once.
 const REPORTS: usize = 8;
+
+/// How long the start waits for templates to be checked, so that Notifications find them. It does not wait longer: one
+/// that takes its time must keep nobody else from sending.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Wait before a check is asked for again that nothing was free for.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Follows all templates.
 pub async fn run(context: Arc<Context>) {
     tokio::join!(follow(&context), report(&context));
 }
 
+/// What the one loop that follows templates keeps.
+struct Following<'a> {
+    context: &'a Context,
+    checks: Checks,
+    /// As they were seen, until they are checked: whether there is anything to tell shows without another read.
+    seen: HashMap<ObjectKey, Box<MessageTemplate>>,
+    /// Until when the process is not ready for want of checks.
+    patience: Option<Instant>,
+}
+
 async fn follow(context: &Context) {
     let mut events = watch::<MessageTemplate>(&context.client, &namespaces(context), None);
+    let mut following =
+        Following { context, checks: Checks::default(), seen: HashMap::new(), patience: None };
     let mut early = Some(HashMap::new());
     let pulse = context.delivery.vitals.of(Loop::MessageTemplates);
     loop {
-        pulse.rest();
-        let seen = tokio::select! {
-            seen = events.next() => seen,
-            key = context.reassessments.next() => {
-                reassess(context, &pulse, vec![Source::Object(key)]).await;
-                continue;
-            }
-        };
-        pulse.begin();
-        match seen {
-            None => return pulse.ended(),
-            Some(Seen::Object(template)) => {
-                let Some(key) = ObjectKey::of(&*template) else { continue };
-                if let Some(early) = &mut early {
-                    early.insert(key, template);
-                } else {
-                    learn(context, &pulse, &key, &template).await;
-                    pulse.begin();
-                    tell(context, &key, &template).await;
+        let patience = following.patience;
+        let news = pulse.waiting(async {
+            tokio::select! {
+                seen = events.next() => News::Seen(seen),
+                key = context.reassessments.next() => News::Surroundings(key),
+                checked = following.checks.next() => News::Checked(Box::new(checked)),
+                () = tokio::time::sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
+                    News::PatienceIsOver
                 }
             }
-            Some(Seen::Undecodable { key, problem, .. }) => {
-                tracing::warn!(template = %key, problem, "template cannot be decoded");
-                if let Some(early) = &mut early {
-                    early.remove(&key);
-                }
-                let source = Source::Object(key);
-                context.delivery.catalog_mut().store(source.clone(), KnownTemplate::undecodable(&problem));
-                changed(context, &pulse, source).await;
+        });
+        match news.await {
+            News::Seen(None) => return pulse.ended(),
+            News::Seen(Some(Seen::Synced)) => following.begin(&pulse, early.take().unwrap_or_default()).await,
+            News::Seen(Some(seen)) => match &mut early {
+                Some(early) => gather(early, seen),
+                None => following.take(seen),
+            },
+            News::Surroundings(key) => {
+                let changed = context.delivery.catalog_mut().reconsider(&Source::Object(key));
+                following.changed(changed);
             }
-            Some(Seen::Gone(key, _)) => {
-                if let Some(early) = &mut early {
-                    early.remove(&key);
-                }
-                let source = Source::Object(key);
-                context.delivery.catalog_mut().forget(&source);
-                changed(context, &pulse, source).await;
+            News::Checked(checked) => {
+                let (check, found) = *checked;
+                let changed = context.delivery.catalog_mut().settle(check, found);
+                following.changed(changed);
             }
-            Some(Seen::Synced) => begin(context, &pulse, early.take().unwrap_or_default()).await,
+            News::PatienceIsOver => following.ready(),
         }
     }
 }
 
-/// The namespaces looked after, and the operator's own: what stands there is for all.
+/// What the loop hears of.
+enum News {
+    Seen(Option<Seen<MessageTemplate>>),
+    /// What is around this template may have changed.
+    Surroundings(ObjectKey),
+    Checked(Box<Checked>),
+    PatienceIsOver,
+}
+
+/// The namespaces looked after, and the operator's own: its templates are for all.
 fn namespaces(context: &Context) -> Vec<String> {
     let mut namespaces = context.namespaces.clone();
     let own = context.delivery.cluster.operator_namespace();
@@ -87,76 +107,173 @@ fn namespaces(context: &Context) -> Vec<String> {
     namespaces
 }
 
-/// Takes in what existed at the start. Nothing is told before all of it is known: a template whose layout is still on its
-/// way would be called invalid for a moment, with two writes at each start.
-async fn begin(context: &Context, pulse: &Pulse, mut early: HashMap<ObjectKey, Box<MessageTemplate>>) {
-    pulse.rest();
-    while context.pending.list().contains(&"namespaces") {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+/// Keeps what existed at the start until all of it is known: a template whose layout is still on its way would be called
+/// invalid for a moment, with two writes at each start.
+fn gather(early: &mut HashMap<ObjectKey, Seen<MessageTemplate>>, seen: Seen<MessageTemplate>) {
+    match &seen {
+        Seen::Object(template) => {
+            if let Some(key) = ObjectKey::of(&**template) {
+                early.insert(key, seen);
+            }
+        }
+        Seen::Undecodable { key, .. } => drop(early.insert(key.clone(), seen)),
+        Seen::Gone(key, _) => drop(early.remove(key)),
+        Seen::Synced => {}
     }
-    let mut all: Vec<_> = early.drain().collect();
-    all.sort_by_key(|(_, template)| template.spec.layout.is_some());
-    for (key, template) in &all {
-        learn(context, pulse, key, template).await;
-    }
-    context.pending.done("messagetemplates");
-    for (key, template) in &all {
+}
+
+impl Following<'_> {
+    /// Takes in what existed at the start.
+    async fn begin(&mut self, pulse: &Pulse, early: HashMap<ObjectKey, Seen<MessageTemplate>>) {
+        pulse.rest();
+        while self.context.pending.list().contains(&"namespaces") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         pulse.begin();
-        tell(context, key, template).await;
+        let mut changed = BTreeSet::new();
+        for seen in early.into_values() {
+            changed.extend(self.learn(seen));
+        }
+        // Some came before their layouts.
+        for source in changed.clone() {
+            changed.extend(self.context.delivery.catalog_mut().reconsider(&source));
+        }
+        self.patience = Some(Instant::now() + PATIENCE);
+        self.changed(changed);
+    }
+
+    fn take(&mut self, seen: Seen<MessageTemplate>) {
+        let changed = self.learn(seen);
+        self.changed(changed);
+    }
+
+    /// Brings something into the catalog; a version that is known, such as the echo of our own status, changes nothing. Returns the templates of which
+    /// something else is known now.
+    fn learn(&mut self, seen: Seen<MessageTemplate>) -> Vec<Source> {
+        let mut catalog = self.context.delivery.catalog_mut();
+        match seen {
+            Seen::Object(template) => {
+                let Some(key) = ObjectKey::of(&*template) else { return Vec::new() };
+                let known = catalog.template(&Source::Object(key.clone()));
+                if known.is_some_and(|known| known.is_version(&template.metadata)) {
+                    return Vec::new();
+                }
+                let changed = catalog.learn(&template);
+                self.seen.insert(key, template);
+                changed
+            }
+            Seen::Undecodable { key, problem, .. } => {
+                tracing::warn!(template = %key, problem, "template cannot be decoded");
+                self.seen.remove(&key);
+                catalog.learn_undecodable(key, &problem)
+            }
+            Seen::Gone(key, _) => {
+                self.seen.remove(&key);
+                let source = Source::Object(key);
+                self.checks.forget(&source);
+                catalog.remove(&source)
+            }
+            Seen::Synced => Vec::new(),
+        }
+    }
+
+    /// Tells of those that are known by now, and has the others checked.
+    fn changed(&mut self, changed: impl IntoIterator<Item = Source>) {
+        for source in changed {
+            let known = self.context.delivery.catalog().template(&source).cloned();
+            if known.as_ref().is_some_and(|known| known.checked().is_none()) {
+                continue;
+            }
+            if let (Source::Object(key), Some(known)) = (&source, &known) {
+                let seen = self.seen.remove(key).filter(|seen| known.is_version(&seen.metadata));
+                let is_told = seen.is_some_and(|seen| {
+                    status::render(seen.status.as_ref(), known, Timestamp::now()) == seen.status
+                });
+                if !is_told {
+                    self.context.reports.push(key.clone());
+                }
+            }
+            self.context.review_dependents(&Dependency::Template(source));
+        }
+        while let Some(check) = { self.context.delivery.catalog_mut().next_check() } {
+            self.checks.begin(self.context, check);
+        }
+        if self.patience.is_some() && self.context.delivery.catalog().is_settled() {
+            self.ready();
+        }
+    }
+
+    fn ready(&mut self) {
+        self.patience = None;
+        self.context.pending.done("messagetemplates");
     }
 }
 
-/// Brings a template into the catalog, unless it is known already: then this is the echo of our own status.
-async fn learn(context: &Context, pulse: &Pulse, key: &ObjectKey, template: &MessageTemplate) {
-    let source = Source::Object(key.clone());
-    let metadata = &template.metadata;
-    let draft = {
-        let catalog = context.delivery.catalog();
-        let is_echo = catalog
-            .template(&source)
-            .is_some_and(|known| known.generation == metadata.generation && known.uid == metadata.uid);
-        if is_echo {
-            return;
-        }
-        let spec = Arc::new(template.spec.clone());
-        catalog.draft(source.clone(), metadata.uid.clone(), metadata.generation, spec)
-    };
-    compile(context, pulse, draft).await;
-    changed(context, pulse, source).await;
+/// What came of checking one.
+type Checked = (Check, Result<Findings, Vec<TemplateProblem>>);
+
+/// Checks under way. They end with the term.
+#[derive(Default)]
+struct Checks {
+    tasks: JoinSet<Checked>,
+    by_source: HashMap<Source, AbortHandle>,
 }
 
-/// A template came, changed or went: whom does it concern?
-async fn changed(context: &Context, pulse: &Pulse, source: Source) {
-    let concerned = context.delivery.catalog().concerned(&source);
-    context.review_dependents(&Dependency::Template(source));
-    reassess(context, pulse, concerned).await;
-}
+impl Checks {
+    /// Begins one, in place of an older one of the same template.
+    fn begin(&mut self, context: &Context, check: Check) {
+        let source = check.source.clone();
+        self.forget(&source);
+        let evaluator = context.delivery.evaluator.clone();
+        let operator = context.delivery.cluster.operator_namespace().to_owned();
+        let metrics = context.delivery.metrics.clone();
+        let task = self.tasks.spawn(async move {
+            let namespace = check.source.namespace().unwrap_or(&operator).to_owned();
+            loop {
+                match evaluator.check(&namespace, check.sources.clone()).await {
+                    Ok(found) => {
+                        if let Err(problems) = &found {
+                            for problem in problems {
+                                metrics.evaluation_ended(problem.reason);
+                            }
+                        }
+                        return (check, found);
+                    }
+                    Err(unanswered) => {
+                        tracing::debug!(template = %check.source, %unanswered, "not checked now");
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                }
+            }
+        });
+        self.by_source.insert(source, task);
+    }
 
-/// Makes those anew whose layouts, or what they override, are not what they were; and then those whom these concern.
-async fn reassess(context: &Context, pulse: &Pulse, concerned: Vec<Source>) {
-    let mut concerned = VecDeque::from(concerned);
-    while let Some(source) = concerned.pop_front() {
-        let Some(draft) = context.delivery.catalog().redraft(&source) else { continue };
-        compile(context, pulse, draft).await;
-        concerned.extend(context.delivery.catalog().concerned(&source));
-        if let Source::Object(key) = &source {
-            context.reports.push(key.clone());
+    fn forget(&mut self, source: &Source) {
+        if let Some(task) = self.by_source.remove(source) {
+            task.abort();
         }
-        context.review_dependents(&Dependency::Template(source));
+    }
+
+    /// The next one that is done; waits for ever if none is under way.
+    async fn next(&mut self) -> Checked {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok((check, found))) => {
+                    if self.by_source.get(&check.source).is_some_and(AbortHandle::is_finished) {
+                        self.by_source.remove(&check.source);
+                    }
+                    return (check, found);
+                }
+                // It was given up.
+                Some(Err(_)) => {}
+                None => std::future::pending().await,
+            }
+        }
     }
 }
 
-/// Compiles away from the event loop: a hostile template may take a tenth of a second.
-async fn compile(context: &Context, pulse: &Pulse, draft: Draft) {
-    pulse.begin();
-    let source = draft.source.clone();
-    let spare = draft.clone();
-    let known = tokio::task::spawn_blocking(move || draft.compile()).await;
-    let known = known.unwrap_or_else(|_| spare.crashed());
-    context.delivery.catalog_mut().store(source, known);
-}
-
-/// Writes the statuses of those that another template concerned, if it makes a difference to them.
+/// Writes the statuses of those of which something else is known, if it makes a difference to them.
 async fn report(context: &Context) {
     let keys = futures::stream::unfold((), |()| async { Some((context.reports.next().await, ())) });
     keys.for_each_concurrent(REPORTS, |key| async move {
@@ -185,15 +302,15 @@ async fn tell(context: &Context, key: &ObjectKey, template: &MessageTemplate) {
 async fn reconcile(context: &Context, key: &ObjectKey, template: &MessageTemplate) -> Result<(), Error> {
     // (pure) What the status should say. Of another version than is known, that one is on its way to us.
     let known = context.delivery.catalog().template(&Source::Object(key.clone())).cloned();
-    let metadata = &template.metadata;
-    let current = known.filter(|known| known.generation == metadata.generation && known.uid == metadata.uid);
-    let Some(known) = current else { return Ok(()) };
-    let new = status::render(template.status.as_ref(), &known, Timestamp::now());
+    let Some(known) = known.filter(|known| known.is_version(&template.metadata)) else { return Ok(()) };
+    let Some(new) = status::render(template.status.as_ref(), &known, Timestamp::now()) else {
+        return Ok(());
+    };
     if template.status.as_ref() == Some(&new) {
         return Ok(());
     }
     // (writes) Status, and an Event if it changed sides.
-    let version = metadata.resource_version.clone().unwrap_or_default();
+    let version = template.metadata.resource_version.clone().unwrap_or_default();
     let old = template.status.as_ref();
     for attempt in 0..3 {
         match context.delivery.cluster.write_status::<MessageTemplate, _>(key, &version, old, &new).await {
@@ -205,8 +322,9 @@ async fn reconcile(context: &Context, key: &ObjectKey, template: &MessageTemplat
         }
     }
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
-    if ready_changed(before, &new.conditions) && (known.template.is_err() || !before.is_empty()) {
-        let severity = if known.template.is_ok() { Severity::Normal } else { Severity::Warning };
+    let usable = known.template().is_some();
+    if ready_changed(before, &new.conditions) && (!usable || !before.is_empty()) {
+        let severity = if usable { Severity::Normal } else { Severity::Warning };
         if let Some(ready) = conditions::find(&new.conditions, ConditionType::Ready) {
             let reason = Reason::parse(&ready.reason).unwrap_or(Reason::Valid);
             context.delivery.events.publish(template, severity, reason, &ready.message).await;

@@ -7,9 +7,10 @@ mod offer;
 mod transmit;
 
 use crate::api::Notification;
-use crate::delivery::Delivery;
 use crate::delivery::account::{Limiter, Reservation};
+use crate::delivery::evaluation::LATER;
 use crate::delivery::journal::{Claim, Denied, JournalHandle, Term};
+use crate::delivery::{Delivery, after};
 use crate::domain::failure::Failure;
 use crate::domain::ledger;
 use crate::domain::locale::Locale;
@@ -19,7 +20,7 @@ use crate::domain::preparation::Prepared;
 use crate::domain::recipients::Addressee;
 use crate::smtp::Session;
 use jiff::Timestamp;
-use offer::Offer;
+use offer::{Offer, put_back};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,8 @@ pub(super) struct Run<'a> {
     pub claim: Option<Claim>,
     pub outcomes: Vec<Outcome>,
     pub locales: BTreeSet<Locale>,
+    /// Before this it is of no use to try again.
+    pub not_before: Option<Timestamp>,
     /// The longest that a server asked to wait.
     pub retry_after: Option<Duration>,
     /// The recipients whose DATA is under way.
@@ -117,6 +120,7 @@ impl<'a> Run<'a> {
             claim: None,
             outcomes: Vec::new(),
             locales: BTreeSet::new(),
+            not_before: None,
             retry_after: None,
             at_data: None,
             reservation: None,
@@ -220,7 +224,19 @@ impl Delivery {
             return Some(if is_exhausted { Flow::Yield } else { Flow::Stop });
         };
         let recipients: Vec<_> = run.left.drain(..reservation.places().min(run.left.len())).collect();
-        let composed = match prepared.compose(&recipients, means.session.offers_smtputf8()) {
+        let answer = match prepared.question(&recipients) {
+            Ok(question) => {
+                let Ok(answer) = self.evaluate(&run.item.key, &run.item.uid, question).await else {
+                    put_back(run, recipients);
+                    run.not_before = Some(after(now, self.paced(LATER)));
+                    return Some(Flow::Yield);
+                };
+                Ok(answer)
+            }
+            Err(obstacle) => Err(obstacle),
+        };
+        let smtputf8 = means.session.offers_smtputf8();
+        let composed = match answer.and_then(|answer| prepared.compose(&recipients, answer, smtputf8)) {
             Ok(composed) => composed,
             Err(obstacle) => {
                 let unsendable = |to: &Addressee<'_>| {

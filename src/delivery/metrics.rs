@@ -1,6 +1,7 @@
 //! What is counted about mail. Labels come from closed enums and from the names of MailServerConfigs,
 //! of which there are few; never from addresses or texts.
 
+use crate::api::Reason;
 use crate::api::status::Phase as NotificationPhase;
 use crate::domain::failure::{Failure, Permanence, Phase};
 use crate::domain::object::ObjectKey;
@@ -70,6 +71,7 @@ pub struct Metrics {
     verifications: Family<ReasonLabels, Counter>,
     in_doubt: Counter,
     dropped: Counter,
+    evaluations: Family<ReasonLabels, Counter>,
     expiry: Family<ServerLabels, Gauge>,
 }
 
@@ -88,6 +90,7 @@ impl Metrics {
             verifications: Family::default(),
             in_doubt: Counter::default(),
             dropped: Counter::default(),
+            evaluations: Family::default(),
             expiry: Family::default(),
         };
         let registry = registry.sub_registry_with_prefix("mail_operator");
@@ -118,6 +121,11 @@ impl Metrics {
             "Outcomes of Notifications that were deleted while they were sent",
             metrics.dropped.clone(),
         );
+        registry.register(
+            "evaluations_ended",
+            "Checks and renderings of templates that were ended because they used more than they may, by reason",
+            metrics.evaluations.clone(),
+        );
         registry.register_with_unit(
             "credential_expiry",
             "Time left until the first credential of a MailServerConfig ends, as of the last look at it (every 30 seconds); negative once it has",
@@ -135,6 +143,13 @@ impl Metrics {
                 self.expiry.get_or_create(&labels).set(ends.as_second() - now.as_second());
             }
             None => drop(self.expiry.remove(&labels)),
+        }
+    }
+
+    /// Counts an evaluation that was ended; other reasons why a template cannot be used are not counted.
+    pub(crate) fn evaluation_ended(&self, reason: Reason) {
+        if matches!(reason, Reason::TimeLimitExceeded | Reason::MemoryLimitExceeded | Reason::Quarantined) {
+            self.evaluations.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc();
         }
     }
 

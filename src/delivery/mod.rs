@@ -8,6 +8,7 @@
 
 pub mod account;
 mod attempt;
+pub mod evaluation;
 pub mod journal;
 mod lane;
 mod opening;
@@ -31,9 +32,11 @@ use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outbox::{Item, Outbox};
 use crate::domain::server::Account;
 use crate::domain::vitals::PATIENCE;
+use crate::evaluation::{Evaluator, Program};
 use crate::oauth::Tokens;
 use crate::smtp::Deadlines;
 use account::{Accounts, Limiter};
+use evaluation::Evaluations;
 use jiff::Timestamp;
 use journal::Journals;
 use lane::Lanes;
@@ -69,6 +72,8 @@ pub struct Settings {
     pub session_age: Duration,
     /// … and after this many messages: some servers hang up at 100.
     pub session_messages: u32,
+    /// What is started to evaluate what users wrote.
+    pub evaluator: Program,
     /// Factor on all waits between attempts. 1.0 but in tests.
     pub pace: f64,
     /// How long a loop may be at one unit of work before `/livez` calls it stuck.
@@ -87,6 +92,7 @@ impl Settings {
             session_idle: Duration::from_secs(45),
             session_age: Duration::from_mins(30),
             session_messages: 100,
+            evaluator: Program::this(),
             pace: 1.0,
             patience: PATIENCE,
         }
@@ -121,6 +127,8 @@ pub struct Delivery {
     pub reviews: Reviews,
     /// Finished Notifications that are to be removed soon.
     pub removals: Removals,
+    pub(crate) evaluator: Evaluator,
+    pub(crate) evaluations: Evaluations,
     crashes: Mutex<HashMap<Uid, u32>>,
     results: Arc<Semaphore>,
     /// Tasks that hold an outcome which is not stored yet, or a session past DATA.
@@ -143,6 +151,8 @@ impl Delivery {
             events: Events::new(&cluster, &settings.identity),
             reviews: Reviews::default(),
             removals: Removals::default(),
+            evaluator: Evaluator::new(settings.evaluator.clone()),
+            evaluations: Evaluations::default(),
             crashes: Mutex::default(),
             results: Arc::new(Semaphore::new(RESULTS_UNDER_WAY)),
             unfinished: TaskTracker::new(),

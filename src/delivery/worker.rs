@@ -207,6 +207,12 @@ impl Delivery {
             back(PAUSE);
             return Flow::Continue;
         }
+        if !self.may_be_queued(&item.key, &item.uid) {
+            // Its namespace is kept apart since it was judged; judged again, it is rendered first.
+            self.outbox().done(&item.uid, None);
+            self.reviews.push(item.key.clone());
+            return Flow::Continue;
+        }
         let notification = match self.cluster.notification(&item.key).await {
             Ok(Some(found)) if Uid::of(&found).as_ref() == Some(&item.uid) => found,
             Ok(_) => {
@@ -280,13 +286,13 @@ impl Delivery {
 
     /// Hands the outcomes over to be stored, and lets claim and Notification go once they are.
     fn finish(self: &Arc<Self>, desk: &Desk<'_>, run: Run<'_>, prepared: &Prepared<'_>, complete: bool) {
-        let Run { item, notification, began, claim, outcomes, locales, retry_after, .. } = run;
+        let Run { item, notification, began, claim, outcomes, locales, retry_after, not_before, .. } = run;
         let journal = desk.journal.clone();
         if outcomes.is_empty() {
             if let Some(claim) = claim {
                 journal.remove(claim.id);
             }
-            self.outbox().done(&item.uid, Some(item.due));
+            self.outbox().done(&item.uid, Some(not_before.map_or(item.due, |time| time.max(item.due))));
             return;
         }
         // Cut short by the session or the server, the rest goes on at once and this was no attempt of theirs;

@@ -1,6 +1,7 @@
 //! What is known of the cluster besides Notifications: mail servers, templates and the labels of
 //! namespaces. Filled by the controllers, read whenever a Notification is looked at. A template depends on others, its
-//! layouts and the one that it overrides; who changes one asks here whom it concerns.
+//! layouts and the one that it overrides: when one changes, those that it concerns are made again. Nothing is compiled
+//! here; [`Catalog::next_check`] says what is to be checked elsewhere.
 
 use crate::api::Reason;
 use crate::api::message_template::{MessageTemplate, MessageTemplateSpec};
@@ -11,7 +12,8 @@ use crate::domain::object::ObjectKey;
 use crate::domain::problem::{Problem, printable};
 use crate::domain::server::Server;
 use crate::domain::standard;
-use crate::domain::template::{Layout, Place, Template, TemplateProblem};
+use crate::domain::template::{Findings, Place, Sources, Template, TemplateProblem, Wrap};
+use kube::api::ObjectMeta;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -24,12 +26,14 @@ pub struct Catalog {
     pub namespaces: HashMap<String, Labels>,
     operator_namespace: Arc<str>,
     templates: HashMap<Source, Arc<KnownTemplate>>,
+    /// Templates that are to be checked and that nobody checks yet.
+    unchecked: BTreeSet<Source>,
     /// Templates by the name of the layout that they ask for.
     users: HashMap<String, BTreeSet<Source>>,
     revision: u64,
 }
 
-/// A template, compiled.
+/// A template, and what was found out about it.
 #[derive(Debug)]
 pub struct KnownTemplate {
     /// `metadata.uid`; `None` for a standard message.
@@ -38,12 +42,12 @@ pub struct KnownTemplate {
     pub generation: Option<i64>,
     /// As it was written, for those that it wraps as a layout.
     pub spec: Arc<MessageTemplateSpec>,
-    /// Ready to be rendered, or everything that is wrong with it.
-    pub template: Result<Template, Vec<TemplateProblem>>,
     /// The layouts that wrap it, from the inside out.
     pub layouts: Vec<Source>,
     /// What its name would mean without it, and where it differs from that.
     pub overrides: Option<(Source, Vec<String>)>,
+    /// Ready to be rendered, or everything that is wrong with it. `None`: not checked yet.
+    checked: Option<Result<Template, Vec<TemplateProblem>>>,
     basis: Basis,
     /// No two that are made have the same.
     revision: u64,
@@ -57,12 +61,19 @@ struct Basis {
     overridden: Option<(Source, Option<String>, Option<i64>)>,
 }
 
-/// A template before it is compiled, with all that takes. Compiling needs the catalog no more, so it can be done
-/// elsewhere.
+/// A template that is to be checked. That needs the catalog no more, so it is done elsewhere.
 #[derive(Debug, Clone)]
-pub struct Draft {
-    /// Where it comes from.
+pub struct Check {
+    /// Which one.
     pub source: Source,
+    /// Its texts.
+    pub sources: Sources,
+    revision: u64,
+}
+
+/// What a template is made from as things are.
+struct Draft {
+    source: Source,
     uid: Option<String>,
     generation: Option<i64>,
     spec: Arc<MessageTemplateSpec>,
@@ -71,64 +82,37 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Checks and compiles it. A hostile one takes up to a tenth of a second.
-    pub fn compile(self) -> KnownTemplate {
-        let template = match &self.layouts {
-            Ok(layouts) => {
-                let names: Vec<_> = layouts.iter().map(|(source, _)| source.to_string()).collect();
-                let each = names.iter().zip(layouts);
-                let layouts: Vec<_> =
-                    each.map(|(name, (_, known))| Layout { name, spec: &known.spec }).collect();
-                Template::compile(&self.spec, &layouts)
-            }
-            Err(problem) => Err(vec![problem.clone()]),
-        };
-        self.with(template)
-    }
-
-    /// Compiling it crashed.
-    pub fn crashed(self) -> KnownTemplate {
-        self.with(Err(vec![TemplateProblem::crashed()]))
-    }
-
-    fn with(self, template: Result<Template, Vec<TemplateProblem>>) -> KnownTemplate {
-        let basis = Basis::of(&self.layouts, self.overridden.as_ref());
-        let Self { source: _, uid, generation, spec, layouts, overridden } = self;
-        let overrides = overridden.map(|(source, known)| (source, differences(&spec, &known.spec)));
-        let layouts = layouts.into_iter().flatten().map(|(source, _)| source).collect();
-        KnownTemplate { uid, generation, spec, template, layouts, overrides, basis, revision: 0 }
-    }
-}
-
-impl Basis {
-    fn of(layouts: &Result<Vec<Found>, TemplateProblem>, overridden: Option<&Found>) -> Self {
+    fn basis(&self) -> Basis {
         let revision = |(source, known): &Found| (source.clone(), known.revision);
-        Self {
-            layouts: layouts
+        Basis {
+            layouts: self
+                .layouts
                 .as_ref()
                 .map(|layouts| layouts.iter().map(revision).collect())
                 .map_err(Clone::clone),
-            overridden: overridden
+            overridden: self
+                .overridden
+                .as_ref()
                 .map(|(source, known)| (source.clone(), known.uid.clone(), known.generation)),
         }
     }
 }
 
 impl Catalog {
-    /// Of an operator that runs in this namespace, with the standard messages compiled: not for an event loop.
+    /// Of an operator that runs in this namespace, with the standard messages, which are still to be checked.
     pub fn new(operator_namespace: &str) -> Self {
         let mut catalog = Self { operator_namespace: operator_namespace.into(), ..Self::default() };
-        // Layouts first: whoever comes before its layout is compiled twice.
-        let mut all: Vec<_> = standard::all().collect();
-        all.sort_by_key(|(_, spec)| spec.layout.is_some());
-        for (name, spec) in all {
+        for (name, spec) in standard::all() {
             catalog.take(Source::built_in(name), None, None, Arc::new(spec.clone()));
+        }
+        let all: Vec<_> = catalog.templates.keys().cloned().collect();
+        for source in all {
+            catalog.reconsider(&source);
         }
         catalog
     }
 
-    /// A copy for an operator that runs in this namespace. Makes nothing anew: it is for catalogs that hold standard
-    /// messages only.
+    /// A copy for an operator that runs in this namespace: for catalogs that hold standard messages only.
     #[must_use]
     pub fn in_namespace(&self, operator_namespace: &str) -> Self {
         Self { operator_namespace: operator_namespace.into(), ..self.clone() }
@@ -149,13 +133,108 @@ impl Catalog {
         self.templates.iter()
     }
 
-    /// Brings a MessageTemplate in, and compiles whatever it concerns. The operator does the same step by step, beside
-    /// its event loop.
-    pub fn learn(&mut self, template: &MessageTemplate) {
-        let Some(key) = ObjectKey::of(template) else { return };
-        let metadata = &template.metadata;
+    /// Brings a MessageTemplate in. It is still to be checked; those that depend on it are looked at once it is. Returns the templates of which something else is known now.
+    pub fn learn(&mut self, template: &MessageTemplate) -> Vec<Source> {
+        let Some(key) = ObjectKey::of(template) else { return Vec::new() };
+        let (source, metadata) = (Source::Object(key), &template.metadata);
         let spec = Arc::new(template.spec.clone());
-        self.take(Source::Object(key), metadata.uid.clone(), metadata.generation, spec);
+        self.take(source.clone(), metadata.uid.clone(), metadata.generation, spec);
+        self.cascade(source)
+    }
+
+    /// Brings in an object that does not fit our types.
+    pub fn learn_undecodable(&mut self, key: ObjectKey, problem: &str) -> Vec<Source> {
+        let source = Source::Object(key);
+        self.store(source.clone(), KnownTemplate::undecodable(problem));
+        self.cascade(source)
+    }
+
+    /// A template is gone.
+    pub fn remove(&mut self, source: &Source) -> Vec<Source> {
+        self.forget(source);
+        self.cascade(source.clone())
+    }
+
+    /// Looks at a template again whose surroundings may have changed.
+    pub fn reconsider(&mut self, source: &Source) -> Vec<Source> {
+        if self.redraft(source) { self.cascade(source.clone()) } else { Vec::new() }
+    }
+
+    /// A template that is to be checked, and whose layouts are. Nobody else gets it.
+    pub fn next_check(&mut self) -> Option<Check> {
+        let ready = |source: &&Source| {
+            let known = self.template(source);
+            known.is_some_and(|known| known.layouts.iter().all(|layout| !self.is_unchecked(layout)))
+        };
+        let source = self.unchecked.iter().find(ready)?.clone();
+        self.unchecked.remove(&source);
+        let known = self.template(&source)?;
+        let wrap = |layout: &Source| {
+            Some(Wrap { name: layout.to_string(), spec: self.template(layout)?.spec.clone() })
+        };
+        let layouts = known.layouts.iter().filter_map(wrap).collect();
+        let sources = Sources { spec: known.spec.clone(), layouts };
+        Some(Check { source, sources, revision: known.revision })
+    }
+
+    /// What came of a check, unless the template has changed meanwhile. Returns the templates of which something else
+    /// is known now, this one first.
+    pub fn settle(&mut self, check: Check, found: Result<Findings, Vec<TemplateProblem>>) -> Vec<Source> {
+        let Check { source, sources, revision } = check;
+        let Some(known) = self.templates.get(&source).filter(|known| known.revision == revision) else {
+            return Vec::new();
+        };
+        let checked = found.and_then(|findings| Template::new(sources, findings));
+        let KnownTemplate { uid, generation, spec, layouts, overrides, basis, .. } = &**known;
+        let settled = KnownTemplate {
+            uid: uid.clone(),
+            generation: *generation,
+            spec: spec.clone(),
+            layouts: layouts.clone(),
+            overrides: overrides.clone(),
+            checked: Some(checked),
+            basis: basis.clone(),
+            revision: 0,
+        };
+        self.store(source.clone(), settled);
+        self.cascade(source)
+    }
+
+    /// Whether templates are still to be checked, here or where they were handed out to.
+    pub fn is_settled(&self) -> bool {
+        self.templates.values().all(|known| known.checked.is_some())
+    }
+
+    /// The templates of a namespace that look beyond it, and so depend on whom others admit.
+    pub fn outward(&self, namespace: &str) -> Vec<ObjectKey> {
+        let keys = self.templates.keys().filter_map(|source| match source {
+            Source::Object(key) if *key.namespace == *namespace => Some(key),
+            _ => None,
+        });
+        keys.cloned().collect()
+    }
+
+    fn is_unchecked(&self, source: &Source) -> bool {
+        self.template(source).is_some_and(|known| known.checked.is_none())
+    }
+
+    /// Makes those again that depend on one that has changed, and those that depend on these. A template that is still
+    /// to be checked changes nothing for others yet.
+    fn cascade(&mut self, changed: Source) -> Vec<Source> {
+        let mut all = vec![changed.clone()];
+        let mut queue = VecDeque::from([changed]);
+        while let Some(source) = queue.pop_front() {
+            if self.is_unchecked(&source) {
+                continue;
+            }
+            for concerned in self.concerned(&source) {
+                if self.redraft(&concerned) {
+                    all.push(concerned.clone());
+                    queue.push_back(concerned);
+                }
+            }
+        }
+        all
     }
 
     fn take(
@@ -165,18 +244,11 @@ impl Catalog {
         generation: Option<i64>,
         spec: Arc<MessageTemplateSpec>,
     ) {
-        let mut concerned: VecDeque<_> = self.concerned(&source).into();
-        let draft = self.draft(source.clone(), uid, generation, spec);
-        self.store(source, draft.compile());
-        while let Some(next) = concerned.pop_front() {
-            let Some(draft) = self.redraft(&next) else { continue };
-            self.store(next.clone(), draft.compile());
-            concerned.extend(self.concerned(&next));
-        }
+        let draft = self.draft(source, uid, generation, spec);
+        self.put(draft);
     }
 
-    /// What a template is made from as things are.
-    pub fn draft(
+    fn draft(
         &self,
         source: Source,
         uid: Option<String>,
@@ -188,27 +260,44 @@ impl Catalog {
         Draft { source, uid, generation, spec, layouts, overridden }
     }
 
-    /// The same for one that is known; `None` if it would come out as it is.
-    pub fn redraft(&self, source: &Source) -> Option<Draft> {
-        let known = self.template(source).filter(|known| !known.is_undecodable())?;
+    /// Makes a known template again. `false`: it would come out as it is.
+    fn redraft(&mut self, source: &Source) -> bool {
+        let Some(known) = self.template(source).filter(|known| !known.is_undecodable()) else { return false };
         let draft = self.draft(source.clone(), known.uid.clone(), known.generation, known.spec.clone());
-        let basis = Basis::of(&draft.layouts, draft.overridden.as_ref());
-        (basis != known.basis).then_some(draft)
+        let news = draft.basis() != known.basis;
+        if news {
+            self.put(draft);
+        }
+        news
     }
 
-    /// Brings a compiled template in.
-    pub fn store(&mut self, source: Source, mut known: KnownTemplate) {
+    fn put(&mut self, draft: Draft) {
+        let basis = draft.basis();
+        let Draft { source, uid, generation, spec, layouts, overridden } = draft;
+        let overrides = overridden.map(|(source, known)| (source, differences(&spec, &known.spec)));
+        let (layouts, checked) = match layouts {
+            Ok(layouts) => (layouts.into_iter().map(|(source, _)| source).collect(), None),
+            Err(problem) => (Vec::new(), Some(Err(vec![problem]))),
+        };
+        let known = KnownTemplate { uid, generation, spec, layouts, overrides, checked, basis, revision: 0 };
+        self.store(source, known);
+    }
+
+    fn store(&mut self, source: Source, mut known: KnownTemplate) {
         self.forget(&source);
         self.revision += 1;
         known.revision = self.revision;
         if let Some(layout) = &known.spec.layout {
             self.users.entry(layout.name.clone()).or_default().insert(source.clone());
         }
+        if known.checked.is_none() {
+            self.unchecked.insert(source.clone());
+        }
         self.templates.insert(source, Arc::new(known));
     }
 
-    /// A template is gone.
-    pub fn forget(&mut self, source: &Source) {
+    fn forget(&mut self, source: &Source) {
+        self.unchecked.remove(source);
         let Some(known) = self.templates.remove(source) else { return };
         let Some(layout) = &known.spec.layout else { return };
         if let Some(users) = self.users.get_mut(&layout.name) {
@@ -219,9 +308,9 @@ impl Catalog {
         }
     }
 
-    /// Templates that may have to be made anew because this one came, changed or went: those that name it as their
+    /// Templates that may have to be made again because this one came, changed or went: those that name it as their
     /// layout, and those that override it. Those that use these come next, once these are made.
-    pub fn concerned(&self, source: &Source) -> Vec<Source> {
+    fn concerned(&self, source: &Source) -> Vec<Source> {
         let everywhere = source.namespace().is_none_or(|namespace| *namespace == *self.operator_namespace);
         let within_reach =
             |other: &Source| other != source && (everywhere || other.namespace() == source.namespace());
@@ -232,15 +321,6 @@ impl Catalog {
             concerned.extend(self.templates.keys().filter(same).cloned());
         }
         concerned
-    }
-
-    /// The templates of a namespace that look beyond it, and so depend on whom others admit.
-    pub fn outward(&self, namespace: &str) -> Vec<ObjectKey> {
-        let keys = self.templates.keys().filter_map(|source| match source {
-            Source::Object(key) if *key.namespace == *namespace => Some(key),
-            _ => None,
-        });
-        keys.cloned().collect()
     }
 }
 
@@ -270,17 +350,39 @@ impl KnownTemplate {
             uid: None,
             generation: None,
             spec: Arc::new(spec),
-            template: Err(vec![problem]),
             layouts: Vec::new(),
             overrides: None,
+            checked: Some(Err(vec![problem])),
             basis: Basis { layouts: Ok(Vec::new()), overridden: None },
             revision: 0,
         }
     }
 
-    fn is_undecodable(&self) -> bool {
-        self.template
+    /// Ready to be rendered, or everything that is wrong with it. `None`: not checked yet.
+    pub fn checked(&self) -> Option<Result<&Template, &[TemplateProblem]>> {
+        self.checked.as_ref().map(|checked| checked.as_ref().map_err(Vec::as_slice))
+    }
+
+    /// The template, if it can be used.
+    pub fn template(&self) -> Option<&Template> {
+        self.checked.as_ref().and_then(|checked| checked.as_ref().ok())
+    }
+
+    /// What is known to be wrong with it.
+    pub fn problems(&self) -> &[TemplateProblem] {
+        self.checked
             .as_ref()
-            .is_err_and(|problems| problems.iter().any(|problem| problem.reason == Reason::Undecodable))
+            .and_then(|checked| checked.as_ref().err())
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// Whether it was made from this version of an object.
+    pub fn is_version(&self, metadata: &ObjectMeta) -> bool {
+        self.generation == metadata.generation && self.uid == metadata.uid
+    }
+
+    fn is_undecodable(&self) -> bool {
+        self.problems().iter().any(|problem| problem.reason == Reason::Undecodable)
     }
 }

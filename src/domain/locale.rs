@@ -1,16 +1,32 @@
 //! Languages as BCP 47 tags, and which of a template's languages a recipient gets. Tags are compared
 //! as text; whether a language exists is nobody's business here.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A language tag such as `en`, `de-CH` or `zh-Hant-TW`, in the customary case (RFC 5646, 2.1.1).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Locale(String);
 
 /// The text is not a language tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a language tag: write it like en, de-CH or zh-Hant (BCP 47)")]
 pub struct NotALocale(String);
+
+impl TryFrom<String> for Locale {
+    type Error = NotALocale;
+
+    fn try_from(tag: String) -> Result<Self, NotALocale> {
+        Self::parse(&tag)
+    }
+}
+
+impl From<Locale> for String {
+    fn from(locale: Locale) -> Self {
+        locale.0
+    }
+}
 
 impl Locale {
     /// Reads a tag of at most 35 characters, the bound of the schema: a language of 2 to 8 letters,

@@ -147,8 +147,8 @@ impl Catalog {
         }
         // The outermost one is the cause of what is wrong with those inside it.
         for (layout, known) in chain.iter().rev() {
-            if let Err(problems) = &known.template {
-                let message = format!("the layout {layout} cannot be used: {}", summary(problems));
+            if !known.problems().is_empty() {
+                let message = format!("the layout {layout} cannot be used: {}", summary(known.problems()));
                 return Err(problem(Reason::LayoutInvalid, message));
             }
         }

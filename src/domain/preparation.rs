@@ -1,6 +1,7 @@
 //! From a Notification to what is sent, or to what stands in the way: server, template, From and
 //! values are looked up and checked, in this order. Asked when a Notification is first seen, so that
-//! mistakes show at once, and again with a fresh copy when its turn comes.
+//! mistakes show at once, and again with a fresh copy when its turn comes. What has to be evaluated for its texts is asked
+//! elsewhere: [`Prepared::question`] says what, and [`Prepared::compose`] takes the answer.
 
 mod finding;
 mod gathering;
@@ -12,6 +13,7 @@ use crate::api::{ConditionType, Reason};
 use crate::domain::address::{EmailAddress, Mailbox, sender_permitted};
 use crate::domain::catalog::Catalog;
 use crate::domain::content::{self, Rendered};
+use crate::domain::evaluation::{Answer, Overrun, Question, Rendering};
 use crate::domain::ledger;
 use crate::domain::locale::Locale;
 use crate::domain::lookup::Source;
@@ -179,10 +181,18 @@ fn find_template(
 ) -> Result<Option<Chosen>, Obstacle> {
     let Some(reference) = &notification.spec.message.template_ref else { return Ok(None) };
     let (source, known) = finding::template(reference, catalog, namespace)?;
-    let template = known.template.as_ref().map_err(|problems| {
-        let message = format!("MessageTemplate {source} cannot be used: {}", problem::summary(problems));
-        Obstacle::unresolved(Reason::TemplateInvalid, message)
-    })?;
+    let template = match known.checked() {
+        Some(Ok(template)) => template,
+        Some(Err(problems)) => {
+            let message = format!("MessageTemplate {source} cannot be used: {}", problem::summary(problems));
+            return Err(Obstacle::unresolved(Reason::TemplateInvalid, message));
+        }
+        None => {
+            let message = format!("MessageTemplate {source} is being checked");
+            let obstacle = Obstacle::unresolved(Reason::Pending, message);
+            return Err(Obstacle { passes_by_itself: true, ..obstacle });
+        }
+    };
     if template.is_layout() {
         let message = format!(
             "MessageTemplate {source} is a layout: it wraps other templates and is no message itself. Create another \
@@ -206,7 +216,6 @@ fn find_template(
 /// From and Reply-To, if the server permits them.
 fn sender(notification: &Notification, server: &Server) -> Result<(Mailbox, Option<EmailAddress>), Obstacle> {
     let message = &notification.spec.message;
-    let invalid = |problem: String| Obstacle::not_rendered(Reason::InvalidMessage, problem);
     let reply_to = match &message.reply_to {
         None => server.reply_to.clone(),
         Some(address) => Some(
@@ -271,21 +280,53 @@ impl Prepared<'_> {
         self.shown.is_some()
     }
 
+    /// What has to be evaluated for the message of these recipients, if anything.
+    pub fn question(&self, parcel: &[Addressee<'_>]) -> Result<Option<Question>, Obstacle> {
+        let Some(chosen) = &self.template else {
+            let literal = self.literal()?;
+            return Ok(literal.without_text().map(|html| Question::Text(html.to_owned())));
+        };
+        let (own, whose) = self.whose(parcel)?;
+        let own_locale = match own {
+            Some(own) => locale(&format!("{own}.locale"), own.locale)?,
+            None => None,
+        };
+        let metadata = &self.notification.metadata;
+        let about = About {
+            recipient: &whose,
+            sender: &self.from,
+            name: metadata.name.as_deref().unwrap_or_default(),
+            namespace: metadata.namespace.as_deref().unwrap_or_default(),
+        };
+        Ok(Some(Question::Render(Box::new(Rendering {
+            template: chosen.template.id(),
+            sources: Some(chosen.template.sources().clone()),
+            locale: own_locale.or_else(|| self.locale.clone()),
+            values: chosen.values.of(own.map(|own| own.address).unwrap_or_default()),
+            names: (&about).into(),
+        }))))
+    }
+
     /// Builds the message for recipients who get the same: for the first one, unless there is one message for all. The
     /// same Notification gives the same bytes each time, and where it is for all also whoever of them it is sent to.
+    /// `answer` is that to the [`Prepared::question`] about the same recipients.
     ///
     /// Where there is no `smtputf8` (RFC 6531) a message for all does without the addresses that need it, whom it cannot
     /// reach: else it could not go to anybody.
-    pub fn compose(&self, parcel: &[Addressee<'_>], smtputf8: bool) -> Result<Composed, Obstacle> {
-        let invalid = |problem| Obstacle::not_rendered(Reason::InvalidMessage, problem);
+    pub fn compose(
+        &self,
+        parcel: &[Addressee<'_>],
+        answer: Option<Result<Answer, Overrun>>,
+        smtputf8: bool,
+    ) -> Result<Composed, Obstacle> {
         let mailboxes: Vec<_> =
             parcel.iter().map(Addressee::mailbox).collect::<Result<_, _>>().map_err(invalid)?;
-        let (own, named, whose) = match &self.shown {
-            Some(shown) => (None, shown.on(smtputf8), shown.to.first()),
-            None => (parcel.first(), Shown::only(mailboxes.first()), mailboxes.first()),
+        let (own, whose) = self.whose(parcel)?;
+        let named = match &self.shown {
+            Some(shown) => shown.on(smtputf8),
+            None => Shown::only(mailboxes.first()),
         };
-        let whose = whose.ok_or_else(|| invalid("there is nobody to send to".into()))?;
-        let (content, locale) = self.content(own, whose)?;
+        let (content, locale) = self.content(own, answer)?;
         let content =
             message::link(content, &self.additions, &self.from, &self.uid.0).map_err(|problems| {
                 let said = if self.template.as_ref().is_some_and(|chosen| chosen.secret) {
@@ -310,50 +351,83 @@ impl Prepared<'_> {
         Ok(Composed { message, envelope, locale })
     }
 
+    /// Whose own message it is, unless there is one for all, and whom it addresses.
+    fn whose<'p, 'a>(
+        &self,
+        parcel: &'p [Addressee<'a>],
+    ) -> Result<(Option<&'p Addressee<'a>>, Mailbox), Obstacle> {
+        let nobody = || invalid("there is nobody to send to".into());
+        if let Some(shown) = &self.shown {
+            return Ok((None, shown.to.first().cloned().ok_or_else(nobody)?));
+        }
+        let own = parcel.first().ok_or_else(nobody)?;
+        Ok((Some(own), own.mailbox().map_err(invalid)?))
+    }
+
+    /// `message.content`.
+    fn literal(&self) -> Result<Rendered, Obstacle> {
+        let Some(content) = &self.notification.spec.message.content else {
+            return Err(invalid("message: set templateRef or content".into()));
+        };
+        content::from_literal(content).map_err(|problems| invalid(problem::summary(&problems)))
+    }
+
     /// The texts, with what is `own` to the recipient if there is one message for each.
     fn content(
         &self,
         own: Option<&Addressee<'_>>,
-        to: &Mailbox,
+        answer: Option<Result<Answer, Overrun>>,
     ) -> Result<(Rendered, Option<Locale>), Obstacle> {
-        let spec = &self.notification.spec;
-        let Some(Chosen { source, template, values, secret, .. }) = &self.template else {
-            let Some(content) = &spec.message.content else {
-                return Err(Obstacle::not_rendered(
-                    Reason::InvalidMessage,
-                    "message: set templateRef or content",
-                ));
+        let ended = |overrun: Overrun| {
+            let at = overrun.stage.as_ref().map(|stage| format!("{} {}: ", stage.locale, stage.part));
+            let template = self.template.as_ref().map(|chosen| format!("MessageTemplate {}", chosen.source));
+            let message = format!(
+                "{}{}: {}{}. It is not tried again as it is: create another Notification with other values",
+                template.as_deref().unwrap_or("message.content"),
+                whom(own),
+                at.unwrap_or_default(),
+                overrun.limit
+            );
+            Obstacle::not_rendered(overrun.limit.reason(), message)
+        };
+        let answer = answer.transpose().map_err(ended)?;
+        let Some(Chosen { source, secret, .. }) = &self.template else {
+            let literal = self.literal()?;
+            let wrong = |said: String| invalid(format!("message.content.html: {said}"));
+            return match answer {
+                Some(Answer::Text(Ok(text))) => {
+                    let with = literal.with_text(text).map_err(|problem| wrong(problem.to_string()))?;
+                    Ok((with, None))
+                }
+                Some(Answer::Text(Err(said))) => Err(wrong(said)),
+                _ => Ok((literal, None)),
             };
-            let rendered = content::from_literal(content).map_err(|problems| {
-                Obstacle::not_rendered(Reason::InvalidMessage, problem::summary(&problems))
-            })?;
-            return Ok((rendered, None));
         };
-        let own_locale = match own {
-            Some(own) => locale(&format!("{own}.locale"), own.locale)?,
-            None => None,
-        };
-        let metadata = &self.notification.metadata;
-        let about = About {
-            recipient: to,
-            sender: &self.from,
-            name: metadata.name.as_deref().unwrap_or_default(),
-            namespace: metadata.namespace.as_deref().unwrap_or_default(),
-        };
-        let wanted = own_locale.as_ref().or(self.locale.as_ref());
-        let values = values.of(own.map(|own| own.address).unwrap_or_default());
-        let rendered = template.render(wanted, &values, &about).map_err(|problem| {
-            // What the engine says can hold parts of values.
-            let said = if *secret {
-                format!("{}: does not render; {HIDDEN}", problem.place)
-            } else {
-                problem.to_string()
-            };
-            let message = format!("MessageTemplate {source}{}: {said}", whom(own));
-            Obstacle::not_rendered(Reason::RenderFailed, message)
-        })?;
-        Ok((rendered.content, Some(rendered.locale)))
+        match answer {
+            Some(Answer::Rendered(rendered)) => match *rendered {
+                Ok(rendered) => Ok((rendered.content, Some(rendered.locale))),
+                Err(problem) => {
+                    // What the engine says can hold parts of values.
+                    let said = if *secret {
+                        format!("{}: does not render; {HIDDEN}", problem.place)
+                    } else {
+                        problem.to_string()
+                    };
+                    let message = format!("MessageTemplate {source}{}: {said}", whom(own));
+                    Err(Obstacle::not_rendered(Reason::RenderFailed, message))
+                }
+            },
+            _ => Err(Obstacle::not_rendered(
+                Reason::RenderFailed,
+                format!("MessageTemplate {source}{}: was not rendered", whom(own)),
+            )),
+        }
     }
+}
+
+/// Something is wrong with the message itself.
+fn invalid(problem: String) -> Obstacle {
+    Obstacle::not_rendered(Reason::InvalidMessage, problem)
 }
 
 /// For messages: of whose own message something is said.

@@ -1,15 +1,18 @@
 //! What to do with a Notification that was seen: report, queue, hold or remove. The whole of the
-//! controller's judgement; it reads nothing and writes nothing.
+//! controller's judgement; it reads nothing and writes nothing. First it is examined, then what has to be evaluated for
+//! its first message is asked, then the conclusion is drawn.
 
 use crate::api::notification::Notification;
 use crate::api::status::{NotificationStatus, Phase};
 use crate::api::{ConditionType, Reason, names};
 use crate::domain::catalog::Catalog;
+use crate::domain::evaluation::{Answer, Overrun};
 use crate::domain::ledger;
 use crate::domain::material::{Material, Needs};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outbox::Item;
 use crate::domain::preparation::{self, Obstacle, Prepared};
+use crate::domain::recipients::Addressee;
 use crate::domain::status::notification as status;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -47,21 +50,18 @@ pub enum Next {
     },
 }
 
-/// Judges a Notification as it is.
-pub fn decide(
+/// Judges a Notification that [`examine`] found nothing against, by the message for some of its recipients: so what the
+/// checks do not show is found before its turn comes. `answer` is that to the question about them, or why there is none.
+pub fn conclude(
+    prepared: &Prepared<'_>,
     notification: &Notification,
-    catalog: &Catalog,
-    default_server: Option<&ObjectKey>,
-    material: &Material,
+    parcel: &[Addressee<'_>],
+    answer: Result<Option<Result<Answer, Overrun>>, Obstacle>,
     now: Timestamp,
 ) -> Decision {
-    let prepared = match examine(notification, catalog, default_server, material, now) {
-        Ok(prepared) => prepared,
-        Err(decision) => return *decision,
-    };
-    // Built once for the first recipient, so that what the checks do not show is found before the turn comes.
-    let sample = prepared.recipients.get(..1).map(|first| prepared.compose(first, true));
-    if let Some(Err(obstacle)) = sample {
+    if !parcel.is_empty()
+        && let Err(obstacle) = answer.and_then(|answer| prepared.compose(parcel, answer, true))
+    {
         return obstructed(notification, &obstacle, now);
     }
     let (Some(key), Some(uid)) = (ObjectKey::of(notification), Uid::of(notification)) else {
@@ -76,6 +76,12 @@ pub fn decide(
     } else {
         Decision { report: None, next }
     }
+}
+
+/// What follows if nothing was free to evaluate it.
+pub fn postponed(notification: &Notification, look_again: Duration, now: Timestamp) -> Decision {
+    let until = Some(ledger::window(notification, now).until);
+    Decision { report: None, next: Next::Wait { until, look_again: Some(look_again) } }
 }
 
 /// Finds whether a Notification can be sent, with what it takes; else what follows instead.
@@ -111,6 +117,10 @@ pub fn examine<'a>(
 
 fn obstructed(notification: &Notification, obstacle: &Obstacle, now: Timestamp) -> Decision {
     let until = Some(ledger::window(notification, now).until);
+    if obstacle.reason == Reason::Pending {
+        // A template is being checked: nothing that anybody has to know, and it is over in a moment.
+        return postponed(notification, LOOK_AGAIN, now);
+    }
     let look_again = depends_on_sources(notification, obstacle).then_some(LOOK_AGAIN);
     report(notification, status::obstructed(notification, obstacle, now), Next::Wait { until, look_again })
 }

@@ -5,7 +5,13 @@
 
 use crate::api::{MailServerConfig, MessageTemplate, Notification};
 use crate::domain::catalog::Catalog;
+use crate::domain::evaluation::here::ask;
+use crate::domain::evaluation::{Answer, Question};
+use crate::domain::material::Material;
 use crate::domain::object::ObjectKey;
+use crate::domain::preparation::{Composed, Obstacle, Prepared};
+use crate::domain::recipients::Addressee;
+use crate::domain::reconciliation::{Decision, conclude, examine};
 use crate::domain::server::Server;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -74,6 +80,45 @@ pub(crate) fn add_server(catalog: &mut Catalog, namespace: &str, name: &str, mor
 /// Brings a template into the catalog, with members of its spec changed.
 pub(crate) fn add_template(catalog: &mut Catalog, namespace: &str, name: &str, more: Value) {
     catalog.learn(&template(namespace, name, more));
+    check_all(catalog);
+}
+
+/// Has everything in the catalog checked.
+pub(crate) fn check_all(catalog: &mut Catalog) {
+    while let Some(check) = catalog.next_check() {
+        let Answer::Checked(found) = ask(&Question::Check(check.sources.clone())) else { unreachable!() };
+        catalog.settle(check, found);
+    }
+}
+
+/// The message for some recipients.
+pub(crate) fn compose(
+    prepared: &Prepared<'_>,
+    parcel: &[Addressee<'_>],
+    smtputf8: bool,
+) -> Result<Composed, Obstacle> {
+    let answer = prepared.question(parcel)?.map(|question| Ok(ask(&question)));
+    prepared.compose(parcel, answer, smtputf8)
+}
+
+/// The judgement of a Notification, with everything evaluated.
+pub(crate) fn decide(
+    notification: &Notification,
+    catalog: &Catalog,
+    default_server: Option<&ObjectKey>,
+    material: &Material,
+    now: Timestamp,
+) -> Decision {
+    let prepared = match examine(notification, catalog, default_server, material, now) {
+        Ok(prepared) => prepared,
+        Err(decision) => return *decision,
+    };
+    let first = prepared.recipients.get(..1).unwrap_or_default();
+    let answer = match first {
+        [] => Ok(None),
+        first => prepared.question(first).map(|question| question.map(|question| Ok(ask(&question)))),
+    };
+    conclude(&prepared, notification, first, answer, now)
 }
 
 /// A template in two languages, with members of its spec changed.

@@ -1,6 +1,7 @@
-//! A message template, checked and compiled: whoever holds one can render it in any of its languages.
-//! Compiled once, shared cheaply, rendered many times; it never sees objects or addresses other than
-//! those it is given, includes nothing and cannot run away.
+//! Message templates. What users wrote is compiled and rendered as [`Compiled`], which only [`super::evaluation`]
+//! does, in a process that can be ended; the rest of the program has a [`Template`]: what was found out about it, and
+//! what it takes to compile it again. A text never sees objects or addresses other than those it is given, and includes
+//! nothing.
 
 mod addresses;
 mod bounds;
@@ -13,26 +14,27 @@ mod layout;
 mod markup;
 mod mjml;
 mod places;
+mod checked;
 mod problem;
 
+pub use checked::{Findings, Sources, Template, TemplateID, Wrap};
 pub use layout::Layout;
-pub use problem::{Place, TemplateProblem};
+pub use problem::{Place, Stage, TemplateProblem};
 
 use crate::api::message_template::MessageTemplateSpec;
 use crate::domain::address::Mailbox;
 use crate::domain::content::{ContentProblem, Rendered};
 use crate::domain::locale::{self, Locale};
 use crate::domain::values::{RecipientValues, Variables};
+use minijinja::value::Serde;
 use minijinja::{Environment, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-/// A template that parses, uses declared names only and renders with its examples.
-#[derive(Debug, Clone)]
-pub struct Template(Arc<Compiled>);
-
+/// A template that can be rendered.
 #[derive(Debug)]
-struct Compiled {
+pub struct Compiled {
     engine: Environment<'static>,
     own: Sheet,
     /// The layouts that wrap it, from the inside out.
@@ -76,6 +78,9 @@ enum Markup {
     Mjml,
 }
 
+/// Told of each text before work on it begins: what is being done when the process is ended.
+pub type Progress<'a> = &'a dyn Fn(&Stage);
+
 /// Who and what a message is about, for the built-in names.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
@@ -90,14 +95,15 @@ pub struct About<'a> {
 }
 
 /// The same as plain words: address and display name, name and namespace.
-struct Names<'a> {
-    recipient: (&'a str, &'a str),
-    sender: (&'a str, &'a str),
-    notification: (&'a str, &'a str),
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    recipient: (String, String),
+    sender: (String, String),
+    notification: (String, String),
 }
 
 /// A message for one recipient, and the language it is in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenderedTemplate {
     /// Subject and bodies.
     pub content: Rendered,
@@ -105,57 +111,80 @@ pub struct RenderedTemplate {
     pub locale: Locale,
 }
 
-impl Template {
+impl Compiled {
     /// Checks and compiles every text of every language, wrapped by its layouts, which are given from the
     /// inside out; on failure returns all problems.
-    pub fn compile(spec: &MessageTemplateSpec, layouts: &[Layout<'_>]) -> Result<Self, Vec<TemplateProblem>> {
-        check::compile(spec, layouts).map(|compiled| Self(Arc::new(compiled)))
+    pub fn check(
+        spec: &MessageTemplateSpec,
+        layouts: &[Layout<'_>],
+        progress: Progress<'_>,
+    ) -> Result<Self, Vec<TemplateProblem>> {
+        check::check(spec, layouts, progress)
+    }
+
+    /// Compiles a template that was checked before.
+    pub fn load(
+        spec: &MessageTemplateSpec,
+        layouts: &[Layout<'_>],
+        progress: Progress<'_>,
+    ) -> Result<Self, Vec<TemplateProblem>> {
+        check::load(spec, layouts, progress)
     }
 
     /// Renders the message in the language that fits `wanted` best. A missing text is derived from
-    /// the HTML. A layout alone is no message and is refused.
+    /// the HTML. In a layout a few words take the place of what it wraps.
     pub fn render(
         &self,
         wanted: Option<&Locale>,
         values: &RecipientValues,
-        about: &About<'_>,
+        names: &Names,
+        progress: Progress<'_>,
     ) -> Result<RenderedTemplate, TemplateProblem> {
-        if self.0.is_layout {
-            return Err(TemplateProblem::layout_alone());
-        }
-        self.preview(wanted, values, about)
-    }
-
-    /// The same to look at: in a layout a few words stand for what it wraps.
-    pub fn preview(
-        &self,
-        wanted: Option<&Locale>,
-        values: &RecipientValues,
-        about: &About<'_>,
-    ) -> Result<RenderedTemplate, TemplateProblem> {
-        let texts = self.0.own.texts(wanted);
-        let content = self.0.render(texts, values, &about.into())?;
+        let texts = self.own.texts(wanted);
+        let content = self.render_texts(texts, values, names, progress)?;
         Ok(RenderedTemplate { content, locale: texts.locale.clone() })
     }
 
-    /// Whether it uses `content`: it then wraps other templates and cannot be sent itself.
-    pub fn is_layout(&self) -> bool {
-        self.0.is_layout
+    /// What the rest of the program has to know of it.
+    pub fn findings(&self) -> Findings {
+        Findings {
+            locales: self.own.languages().map(|texts| texts.locale.clone()).collect(),
+            names: self.names.clone(),
+            is_layout: self.is_layout,
+        }
     }
 
-    /// Its languages, its own first.
-    pub fn locales(&self) -> impl Iterator<Item = &Locale> {
-        self.0.own.languages().map(|texts| &texts.locale)
+    fn render_texts(
+        &self,
+        texts: &Texts,
+        values: &RecipientValues,
+        names: &Names,
+        progress: Progress<'_>,
+    ) -> Result<Rendered, TemplateProblem> {
+        let scope = scope(&texts.locale, values, names);
+        let content = self.is_layout.then(|| layout::sample(texts));
+        let mut draft = layout::render(&self.engine, &self.own, texts, &scope, content, progress)?;
+        for layout in &self.layouts {
+            let outer = layout.texts(Some(&texts.locale));
+            draft = layout::render(&self.engine, layout, outer, &scope, Some(draft), progress)?;
+        }
+        finish::finish(draft, &texts.locale, progress).map_err(|(part, problem)| {
+            let values = match &problem {
+                ContentProblem::UnsafeAddress { address, .. } => {
+                    addresses::source(address, values).into_iter().collect()
+                }
+                _ => self.broken(texts, values),
+            };
+            TemplateProblem::content(&texts.locale, part, &problem, &values)
+        })
     }
 
-    /// The declared names that its texts and its layouts use, sorted. Built-in names are not among them.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.names.iter().map(String::as_str)
-    }
-
-    /// Its variables and those of its layouts, against which the values of a Notification are checked.
-    pub fn variables(&self) -> &Variables {
-        &self.0.variables
+    /// The names in the subject whose values hold line breaks.
+    fn broken(&self, texts: &Texts, values: &RecipientValues) -> Vec<String> {
+        let breaks = |name: &String| {
+            values.0.get(name).and_then(Json::as_str).is_some_and(|value| value.contains(['\r', '\n']))
+        };
+        engine::names(&self.engine, &texts.subject).into_iter().filter(breaks).collect()
     }
 }
 
@@ -171,60 +200,32 @@ impl Sheet {
     }
 }
 
-impl Compiled {
-    fn render(
-        &self,
-        texts: &Texts,
-        values: &RecipientValues,
-        names: &Names<'_>,
-    ) -> Result<Rendered, TemplateProblem> {
-        let scope = scope(&texts.locale, values, names);
-        let content = self.is_layout.then(|| layout::sample(texts));
-        let mut draft = layout::render(&self.engine, &self.own, texts, &scope, content)?;
-        for layout in &self.layouts {
-            let outer = layout.texts(Some(&texts.locale));
-            draft = layout::render(&self.engine, layout, outer, &scope, Some(draft))?;
-        }
-        finish::finish(draft, &texts.locale).map_err(|(part, problem)| {
-            let values = match &problem {
-                ContentProblem::UnsafeAddress { address, .. } => {
-                    addresses::source(address, values).into_iter().collect()
-                }
-                _ => self.broken(texts, values),
-            };
-            TemplateProblem::content(&texts.locale, part, &problem, &values)
-        })
-    }
-
-    /// The names in the subject whose values hold line breaks.
-    fn broken(&self, texts: &Texts, values: &RecipientValues) -> Vec<String> {
-        let breaks = |name: &String| {
-            values.0.get(name).and_then(Value::as_str).is_some_and(|value| value.contains(['\r', '\n']))
-        };
-        engine::names(&self.engine, &texts.subject).into_iter().filter(breaks).collect()
-    }
-}
-
-impl<'a> From<&About<'a>> for Names<'a> {
-    fn from(about: &About<'a>) -> Self {
+impl From<&About<'_>> for Names {
+    fn from(about: &About<'_>) -> Self {
         let About { recipient, sender, name, namespace } = *about;
-        let words = |of: &'a Mailbox| (of.address().as_str(), of.display_name().unwrap_or_default());
-        Self { recipient: words(recipient), sender: words(sender), notification: (name, namespace) }
+        let words = |of: &Mailbox| {
+            (of.address().as_str().to_owned(), of.display_name().unwrap_or_default().to_owned())
+        };
+        Self {
+            recipient: words(recipient),
+            sender: words(sender),
+            notification: (name.to_owned(), namespace.to_owned()),
+        }
     }
 }
 
 /// Everything a text may name. A variable cannot hide a built-in name: the schema refuses it.
-fn scope(locale: &Locale, values: &RecipientValues, names: &Names<'_>) -> Value {
-    let Names { recipient, sender, notification } = *names;
-    let recipient = [("address", recipient.0), ("displayName", recipient.1), ("locale", locale.as_str())];
-    let sender = [("address", sender.0), ("displayName", sender.1)];
-    let notification = [("name", notification.0), ("namespace", notification.1)];
+fn scope(locale: &Locale, values: &RecipientValues, names: &Names) -> Value {
+    let Names { recipient, sender, notification } = names;
+    let recipient = [("address", &*recipient.0), ("displayName", &*recipient.1), ("locale", locale.as_str())];
+    let sender = [("address", &*sender.0), ("displayName", &*sender.1)];
+    let notification = [("name", &*notification.0), ("namespace", &*notification.1)];
     let built_in = [
         ("recipient", Value::from_pairs(recipient)),
         ("sender", Value::from_pairs(sender)),
         ("notification", Value::from_pairs(notification)),
     ];
-    let given = values.0.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    let given = values.0.iter().map(|(name, value)| (name.as_str(), Value::from(Serde(value))));
     Value::from_pairs(given.chain(built_in))
 }
 

@@ -11,7 +11,7 @@ use crate::api::message_template::{Variable, VariableType};
 use crate::api::shared::Values;
 use crate::domain::likeness::nearest;
 use crate::domain::problem::Problem;
-use minijinja::Value;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
@@ -30,12 +30,12 @@ pub struct Variables(BTreeMap<String, Declared>);
 struct Declared {
     type_: VariableType,
     required: bool,
-    default: Option<Value>,
-    example: Option<Value>,
+    default: Option<Json>,
+    example: Option<Json>,
 }
 
 /// What names mean while a text is rendered.
-pub(super) type Scope = BTreeMap<String, Value>;
+pub(super) type Scope = BTreeMap<String, Json>;
 
 /// Values that fit the variables, for all recipients of a Notification.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ impl std::fmt::Debug for CheckedValues {
 }
 
 /// One recipient's values: his own, else the common ones, else the defaults, else empty ones.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecipientValues(pub(super) Scope);
 
 impl Variables {
@@ -246,18 +246,18 @@ impl Variables {
         self.each(Declared::when_absent)
     }
 
-    fn each(&self, value: impl Fn(&Declared) -> Value) -> Scope {
+    fn each(&self, value: impl Fn(&Declared) -> Json) -> Scope {
         self.0.iter().map(|(name, declared)| (name.clone(), value(declared))).collect()
     }
 }
 
 impl Declared {
-    fn shown(&self) -> Value {
+    fn shown(&self) -> Json {
         let example = self.example.clone().or_else(|| self.default.clone());
         example.unwrap_or_else(|| types::example(self.type_))
     }
 
-    fn when_absent(&self) -> Value {
+    fn when_absent(&self) -> Json {
         self.default.clone().unwrap_or_else(|| types::empty(self.type_))
     }
 }
@@ -283,9 +283,9 @@ fn given(values: Option<&Values>) -> impl Iterator<Item = (&String, &Json)> {
     values.into_iter().flatten().filter(|(_, json)| !json.is_null())
 }
 
-fn fit(type_: VariableType, json: &Json, field: String, problems: &mut Vec<Problem>) -> Option<Value> {
+fn fit(type_: VariableType, json: &Json, field: String, problems: &mut Vec<Problem>) -> Option<Json> {
     match types::check(type_, json) {
-        Ok(()) => Some(Value::from(minijinja::value::Serde(json))),
+        Ok(()) => Some(json.clone()),
         Err(message) => {
             problems.push(Problem::new(field, message));
             None

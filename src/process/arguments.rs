@@ -23,6 +23,13 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Print the CustomResourceDefinitions.
     Crds,
+    /// What the operator starts to evaluate templates.
+    #[command(hide = true)]
+    Evaluate {
+        /// Anything by which people tell it from others in a list of processes.
+        #[arg(last = true)]
+        label: Option<String>,
+    },
 }
 
 /// Options of `run`.

@@ -79,8 +79,7 @@ pub async fn operate(
         let delivery = Delivery::new(cluster.clone(), settings, mail_metrics, vitals);
         admin.measure(delivery.clone());
         tokio::spawn(delivery.clone().settle_inherited());
-        let namespace = arguments.operator_namespace;
-        let blank = tokio::task::spawn_blocking(move || Catalog::new(&namespace)).await?;
+        let blank = Catalog::new(&arguments.operator_namespace);
         let namespaces = arguments.namespaces;
         let context = Context::new(delivery.clone(), watches, namespaces, blank, controller_metrics, pending);
         let leadership = leadership::Leadership {

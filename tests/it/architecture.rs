@@ -5,8 +5,8 @@ use crate::cluster::in_repository;
 use std::path::{Path, PathBuf};
 
 /// Each module may use those before it.
-const ORDER: [&str; 9] =
-    ["api", "domain", "smtp", "oauth", "cluster", "delivery", "controller", "process", "cli"];
+const ORDER: [&str; 10] =
+    ["api", "domain", "evaluation", "smtp", "oauth", "cluster", "delivery", "controller", "process", "cli"];
 
 #[test]
 fn arrows_point_one_way() {
@@ -68,6 +68,20 @@ fn the_domain_is_pure() {
     for source in sources().into_iter().filter(|source| source.module == "domain" || source.module == "api") {
         for word in impure {
             assert!(!source.code.contains(word), "{} says {word}", source.path.display());
+        }
+    }
+}
+
+/// What users wrote may take for ever: only what can be ended may touch it.
+#[test]
+fn only_child_processes_evaluate() {
+    let evaluates = ["Compiled::check", "Compiled::load", "evaluation::answer", "Loaded::", "derive_text("];
+    let places = ["domain/evaluation.rs", "evaluation/child.rs", "domain/template", "domain/content.rs"];
+    for source in sources() {
+        let path = source.path.to_string_lossy().into_owned();
+        for word in evaluates {
+            let allowed = places.iter().any(|place| path.starts_with(place));
+            assert!(allowed || !source.code.contains(word), "{path} says {word}");
         }
     }
 }

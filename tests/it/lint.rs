@@ -8,9 +8,12 @@ use jiff::Timestamp;
 use mail_operator::cli::lint::scalar::{self, Scalar};
 use mail_operator::cli::lint::{Options, Report, Severity, Source, Sources, lint};
 use mail_operator::cli::{Exit, Format};
+use mail_operator::evaluation::{Evaluator, Program};
 use mail_operator_testbed::ControlPlane;
 use serde_json::{Value, json};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
+use tokio::runtime::Runtime;
 
 fn options(strict_references: bool) -> Options {
     Options {
@@ -21,6 +24,21 @@ fn options(strict_references: bool) -> Options {
         severity: Severity::Note,
         now: "2026-11-24T08:00:00Z".parse::<Timestamp>().unwrap(),
     }
+}
+
+/// Processes that evaluate need a runtime that lives as long as they do, whichever test asks first.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+static EVALUATOR: LazyLock<Evaluator> =
+    LazyLock::new(|| Evaluator::new(Program::at(env!("CARGO_BIN_EXE_kubectl-mail"))));
+
+/// What lint says of some files.
+pub fn linted(files: Vec<Source>, options: Options) -> Report {
+    let (report, reported) = std::sync::mpsc::channel();
+    RUNTIME.spawn(async move {
+        let sources = Sources { files, charts: Vec::new() };
+        report.send(lint(sources, &options, &EVALUATOR).await).unwrap();
+    });
+    reported.recv().unwrap().unwrap()
 }
 
 /// The wrong manifests, by name.
@@ -40,7 +58,7 @@ fn judge(names: &[&str]) -> Report {
     };
     let files = names.iter().map(source).collect();
     let strict = names.contains(&"strict-references.yaml");
-    lint(Sources { files, charts: Vec::new() }, &options(strict)).unwrap()
+    linted(files, options(strict))
 }
 
 fn plain(report: &Report) -> String {
@@ -231,7 +249,7 @@ async fn rendered_charts_are_read_from_standard_input() {
     let values = format!("{chart}/ci/servers-and-templates-values.yaml");
     let rendered = plane.helm(&["template", "mail", &chart, "-f", &values]).await.unwrap().success().unwrap();
     let source = Source { name: "stdin".into(), bytes: rendered.into_bytes(), found: false };
-    let report = lint(Sources { files: vec![source], charts: Vec::new() }, &options(false)).unwrap();
+    let report = linted(vec![source], options(false));
     assert_eq!(report.exit(), Exit::Good, "{}", plain(&report));
     assert!(document(&report)["summary"]["objects"].as_u64() > Some(5), "{}", plain(&report));
 }
@@ -335,7 +353,7 @@ fn a_thousand_objects_take_seconds() {
     }
     let begun = std::time::Instant::now();
     let source = Source { name: "many.yaml".into(), bytes: text.into_bytes(), found: false };
-    let report = lint(Sources { files: vec![source], charts: Vec::new() }, &options(false)).unwrap();
+    let report = linted(vec![source], options(false));
     assert_eq!(report.to_string(), "no errors in 1 file, 1001 objects");
     assert!(begun.elapsed() < std::time::Duration::from_secs(90), "{:?}", begun.elapsed());
 }

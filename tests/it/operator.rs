@@ -6,6 +6,7 @@ use crate::cluster::cluster;
 use clap::Parser;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use mail_operator::delivery::Settings;
+use mail_operator::evaluation::Program;
 use mail_operator::process::arguments::{Arguments, Command, RunArguments};
 use mail_operator::process::{STACK, operate};
 use mail_operator::smtp::Deadlines;
@@ -75,6 +76,11 @@ impl InProcess {
         let stop = CancellationToken::new();
         let token = stop.clone();
         let ended = runtime.spawn(async move {
+            let adjust = |settings: &mut Settings| {
+                // This process is the tests.
+                settings.evaluator = Program::at(env!("CARGO_BIN_EXE_mail-operator"));
+                adjust(settings);
+            };
             operate(*arguments, adjust, Some(config), token).await.unwrap();
         });
         let operator = Self { admin, stop, runtime: Some(runtime), ended: Some(ended) };

@@ -9,10 +9,11 @@ use mail_operator::domain::address::Mailbox;
 use mail_operator::domain::locale::Locale;
 use mail_operator::domain::message::{self, Additions, Parts};
 use mail_operator::domain::standard;
-use mail_operator::domain::template::{About, Layout, Template};
+use mail_operator::domain::template::{About, Compiled, Layout, Sources, Template, Wrap};
 use mail_operator_testbed::{nu_checker, spamassassin};
 use mail_parser::MessageParser;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 const LOCALES: [&str; 4] = ["en", "de", "fr", "es"];
 
@@ -48,15 +49,21 @@ fn layout(spec: &MessageTemplateSpec) -> Option<Layout<'_>> {
     Some(Layout { name, spec: standard::find(name).unwrap() })
 }
 
-fn template(name: &str, spec: &MessageTemplateSpec) -> Template {
-    Template::compile(spec, layout(spec).as_slice()).unwrap_or_else(|problems| panic!("{name}: {problems:?}"))
+/// A message that can be rendered, and what is known of it.
+fn template(name: &str, spec: &MessageTemplateSpec) -> (Compiled, Template) {
+    let compiled = Compiled::check(spec, layout(spec).as_slice(), &|_| {})
+        .unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+    let wrap = |layout: Layout<'_>| Wrap { name: layout.name.into(), spec: Arc::new(layout.spec.clone()) };
+    let layouts = layout(spec).map(wrap).into_iter().collect();
+    let template = Template::new(Sources { spec: Arc::new(spec.clone()), layouts }, compiled.findings());
+    (compiled, template.unwrap())
 }
 
 fn variables(spec: &MessageTemplateSpec) -> impl Iterator<Item = &Variable> {
     spec.variables.iter().chain(layout(spec).into_iter().flat_map(|layout| &layout.spec.variables))
 }
 
-fn mail(template: &Template, spec: &MessageTemplateSpec, locale: &str) -> Vec<u8> {
+fn mail((compiled, template): &(Compiled, Template), spec: &MessageTemplateSpec, locale: &str) -> Vec<u8> {
     let values =
         variables(spec).map(|variable| (variable.name.clone(), variable.example.clone().unwrap())).collect();
     let values = template.variables().check(Some(&values), &[("ada@corp.example", None)]).unwrap();
@@ -64,7 +71,8 @@ fn mail(template: &Template, spec: &MessageTemplateSpec, locale: &str) -> Vec<u8
     let sender = Mailbox::parse("it@corp.example", Some("Corp IT")).unwrap();
     let about = About { recipient: &recipient, sender: &sender, name: "welcome-ada", namespace: "accounts" };
     let locale = Locale::parse(locale).unwrap();
-    let rendered = template.render(Some(&locale), &values.of("ada@corp.example"), &about).unwrap();
+    let values = values.of("ada@corp.example");
+    let rendered = compiled.render(Some(&locale), &values, &(&about).into(), &|_| {}).unwrap();
     let parts = Parts {
         from: &sender,
         reply_to: None,

@@ -8,16 +8,17 @@ mod manifest;
 use crate::api::MessageTemplate;
 use crate::cli::cluster::{Cluster, Request};
 use crate::cli::commands::restore::place;
+use crate::cli::evaluation::check_all;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
 use crate::cli::output::{self, Mark};
 use crate::cli::problems;
 use crate::cli::world::World;
+use crate::domain::catalog::KnownTemplate;
 use crate::domain::lookup::Source;
 use clap::Args;
 use editor::{Draft, Editor};
 use kube::api::PostParams;
-use std::sync::Arc;
 
 /// Who wrote it, in `metadata.managedFields`.
 const FIELD_MANAGER: &str = "kubectl-mail";
@@ -60,7 +61,7 @@ impl Edit {
             draft.take(&text);
             complaints = match manifest::read(&text, &before) {
                 Err(wrong) => wrong,
-                Ok(template) => match check(&world, &template) {
+                Ok(template) => match check(&world, &template).await? {
                     wrong if !wrong.is_empty() => wrong,
                     _ => match apply(cluster, &template).await {
                         Ok(applied) => {
@@ -90,18 +91,23 @@ impl Edit {
 }
 
 /// What the operator would say of it.
-fn check(world: &World, template: &MessageTemplate) -> Vec<String> {
-    let source = Source::object(&world.namespace, template.metadata.name.as_deref().unwrap_or_default());
-    let draft = world.catalog.draft(source, None, None, Arc::new(template.spec.clone()));
-    let known = draft.compile();
-    let found = known.template.err().unwrap_or_default();
-    found
+async fn check(world: &World, template: &MessageTemplate) -> Result<Vec<String>, Failure> {
+    let name = template.metadata.name.as_deref().unwrap_or_default();
+    let mut edited = MessageTemplate::new(name, template.spec.clone());
+    edited.metadata.namespace = Some(world.namespace.clone());
+    let mut catalog = world.catalog.clone();
+    catalog.learn(&edited);
+    check_all(&world.evaluator, &mut catalog).await?;
+    let known = catalog.template(&Source::object(&world.namespace, name)).cloned();
+    let found = known.as_deref().map(KnownTemplate::problems).unwrap_or_default();
+    let lines = found
         .iter()
         .flat_map(|problem| {
             let excerpt = problems::excerpt(problem, &template.spec, &world.catalog);
             std::iter::once(problem.to_string()).chain(excerpt).collect::<Vec<_>>()
         })
-        .collect()
+        .collect();
+    Ok(lines)
 }
 
 /// Why an object was not applied.

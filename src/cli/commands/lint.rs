@@ -3,6 +3,7 @@
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::{Flags, Format};
 use crate::cli::lint::{self, Options, Severity};
+use crate::evaluation::{Evaluator, Program};
 use clap::Args;
 use jiff::Timestamp;
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ pub struct Lint {
 
 impl Lint {
     /// Reads, judges and prints. No cluster is asked anything.
-    pub fn run(self, flags: &Flags) -> Result<Exit, Failure> {
+    pub async fn run(self, flags: &Flags) -> Result<Exit, Failure> {
         let options = Options {
             namespace: flags.cluster.namespace.clone().unwrap_or_else(|| "default".into()),
             operator_namespace: flags.cluster.operator_namespace.clone(),
@@ -41,7 +42,8 @@ impl Lint {
             severity: self.severity,
             now: Timestamp::now(),
         };
-        let report = lint::lint(lint::read(&self.paths)?, &options)?;
+        let evaluator = Evaluator::new(Program::this());
+        let report = lint::lint(lint::read(&self.paths)?, &options, &evaluator).await?;
         anstream::print!("{}", report.write(flags.output));
         Ok(report.exit())
     }

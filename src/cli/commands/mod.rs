@@ -73,6 +73,9 @@ pub enum Command {
     Restore(restore::Restore),
     /// Check manifests without a cluster: what the API server and the operator would say of them.
     Lint(lint::Lint),
+    /// What this program starts to evaluate templates.
+    #[command(hide = true)]
+    Evaluate,
     /// Print the versions of this program, of the operator and of the CustomResourceDefinitions.
     Version(version::Version),
 }
@@ -95,7 +98,8 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Templates(command) => command.run(&flags).await,
         Command::Edit(command) => command.run(&flags).await,
         Command::Restore(command) => command.run(&flags).await,
-        Command::Lint(command) => command.run(&flags),
+        Command::Lint(command) => command.run(&flags).await,
+        Command::Evaluate => Ok(Exit::Good),
         Command::Version(command) => command.run(&flags).await,
     }
 }

@@ -49,7 +49,7 @@ impl Templates {
     pub async fn run(self, flags: &Flags) -> Result<Exit, Failure> {
         let enough = self.name.as_deref().is_none_or(|name| standard::find(name).is_some());
         let world = if self.builtin {
-            World::built_in(flags)
+            World::built_in(flags).await?
         } else {
             World::open_or_built_in(flags, enough).await?
         };
@@ -71,12 +71,12 @@ fn list(world: &World, format: Option<Format>) -> Result<Exit, Failure> {
     }
     let mut table = Table::new(&["NAME", "ORIGIN", "LOCALES", "OVERRIDES", "STATUS"]);
     for ((source, known), entry) in all.iter().zip(&entries) {
-        let status = match (&known.template, &known.overrides) {
-            (Err(_), _) => Cell::new(entry.problems.first().cloned().unwrap_or_default(), output::BAD),
-            (Ok(template), _) if template.is_layout() => Cell::new("layout", output::DIM),
-            (Ok(_), Some((_, differs))) if differs.is_empty() => "differs nowhere".into(),
-            (Ok(_), Some((_, differs))) => format!("differs in {}", differs.join(", ")).into(),
-            (Ok(_), None) => Cell::default(),
+        let status = match (known.template(), &known.overrides) {
+            (None, _) => Cell::new(entry.problems.first().cloned().unwrap_or_default(), output::BAD),
+            (Some(template), _) if template.is_layout() => Cell::new("layout", output::DIM),
+            (Some(_), Some((_, differs))) if differs.is_empty() => "differs nowhere".into(),
+            (Some(_), Some((_, differs))) => format!("differs in {}", differs.join(", ")).into(),
+            (Some(_), None) => Cell::default(),
         };
         table.row([
             entry.name.clone().into(),
@@ -175,7 +175,7 @@ fn entry(world: &World, (source, known): &Found) -> Entry {
         Source::Object(_) => "OperatorNamespace",
     };
     let spec = &known.spec;
-    let template = known.template.as_ref();
+    let template = known.template();
     let written = || std::iter::once(&spec.locale).chain(spec.translations.iter().map(|text| &text.locale));
     let (overrides, differs) = known
         .overrides
@@ -185,11 +185,11 @@ fn entry(world: &World, (source, known): &Found) -> Entry {
         name: source.name().into(),
         source: source.to_string(),
         origin,
-        ready: template.is_ok(),
-        problems: template.err().into_iter().flatten().map(ToString::to_string).collect(),
+        ready: template.is_some(),
+        problems: known.problems().iter().map(ToString::to_string).collect(),
         description: spec.description.clone(),
         locales: template.map_or_else(
-            |_| written().cloned().collect(),
+            || written().cloned().collect(),
             |template| template.locales().map(|locale| locale.as_str().to_owned()).collect(),
         ),
         layouts: known.layouts.iter().map(Source::to_string).collect(),

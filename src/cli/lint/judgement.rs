@@ -8,6 +8,7 @@ use crate::cli::lint::set::{Kind, Manifest, Object, Set};
 use crate::cli::lint::yaml::{Content, Node};
 use crate::domain::credentials::Stored;
 use crate::domain::object::ObjectKey;
+use crate::evaluation::Evaluator;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -26,6 +27,8 @@ pub struct Bench<'a> {
     pub operator_namespace: &'a str,
     /// Whether references to objects that are not among the files are errors.
     pub strict_references: bool,
+    /// Where templates are checked and rendered.
+    pub evaluator: &'a Evaluator,
     /// The time.
     pub now: Timestamp,
 }

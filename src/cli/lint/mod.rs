@@ -21,18 +21,21 @@ pub use diagnostic::{Code, Diagnostic, ObjectName, Severity};
 pub use report::Report;
 pub use source::{Source, Sources, read};
 
+use crate::cli::evaluation;
 use crate::cli::failure::{Exit, Failure};
 use crate::domain::catalog::Catalog;
+use crate::evaluation::Evaluator;
 use jiff::Timestamp;
 use judgement::{Bench, of_kind};
 use set::{Kind, Manifest, Set};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// What standard input is called.
 pub const STDIN: &str = "stdin";
 
-/// The standard messages, compiled once.
-static STANDARD: LazyLock<Catalog> = LazyLock::new(|| Catalog::new(""));
+/// The standard messages, checked once.
+static STANDARD: OnceCell<Catalog> = OnceCell::const_new();
 
 /// A file that was read.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +64,11 @@ pub struct Options {
 }
 
 /// Judges everything in these files.
-pub fn lint(sources: source::Sources, options: &Options) -> Result<Report, Failure> {
+pub async fn lint(
+    sources: source::Sources,
+    options: &Options,
+    evaluator: &Evaluator,
+) -> Result<Report, Failure> {
     let schemas = schema::Schemas::ours().map_err(|error| {
         Failure::new(Exit::Failed, format!("the schemas of this program are broken: {error}"))
     })?;
@@ -79,9 +86,10 @@ pub fn lint(sources: source::Sources, options: &Options) -> Result<Report, Failu
         files: &files,
         operator_namespace: &options.operator_namespace,
         strict_references: options.strict_references,
+        evaluator,
         now: options.now,
     };
-    judge(&bench, schemas, &mut found);
+    judge(&bench, schemas, &mut found).await?;
     for folder in sources.charts {
         let file = files.len();
         let chart = folder.trim_end_matches("templates").trim_end_matches('/');
@@ -108,7 +116,11 @@ fn decode(file: usize, bytes: Vec<u8>, found: &mut Vec<Diagnostic>) -> String {
     })
 }
 
-fn judge(bench: &Bench<'_>, schemas: &schema::Schemas, found: &mut Vec<Diagnostic>) {
+async fn judge(
+    bench: &Bench<'_>,
+    schemas: &schema::Schemas,
+    found: &mut Vec<Diagnostic>,
+) -> Result<(), Failure> {
     let set = bench.set;
     let mut stored = Vec::with_capacity(set.manifests.len());
     for manifest in &set.manifests {
@@ -123,7 +135,8 @@ fn judge(bench: &Bench<'_>, schemas: &schema::Schemas, found: &mut Vec<Diagnosti
         found.extend(objects.values().flat_map(|object| metadata::neighbour(object, is_secret)));
     }
     let json = |at: usize| stored.get(at).unwrap_or(&serde_json::Value::Null);
-    let mut catalog = STANDARD.in_namespace(bench.operator_namespace);
+    let standard = STANDARD.get_or_try_init(async || standard(bench.evaluator).await).await?;
+    let mut catalog = standard.in_namespace(bench.operator_namespace);
     catalog.namespaces.clone_from(&set.namespaces);
     for (at, manifest) in of_kind(set, Kind::Server) {
         let mut own = Vec::new();
@@ -135,16 +148,25 @@ fn judge(bench: &Bench<'_>, schemas: &schema::Schemas, found: &mut Vec<Diagnosti
     for (at, manifest) in of_kind(set, Kind::Template) {
         templates::learn(bench, &mut catalog, manifest, json(at));
     }
+    evaluation::check_all(bench.evaluator, &mut catalog).await?;
     for (_, manifest) in of_kind(set, Kind::Template) {
         let mut own = Vec::new();
-        templates::check(bench, &catalog, manifest, &mut own);
+        templates::check(bench, &catalog, manifest, &mut own).await?;
         keep(manifest, own, found);
     }
     for (at, manifest) in of_kind(set, Kind::Notification) {
         let mut own = Vec::new();
-        notifications::check(bench, &mut catalog, manifest, json(at), &mut own);
+        notifications::check(bench, &mut catalog, manifest, json(at), &mut own).await?;
         keep(manifest, own, found);
     }
+    Ok(())
+}
+
+/// The standard messages, checked.
+async fn standard(evaluator: &Evaluator) -> Result<Catalog, Failure> {
+    let mut catalog = Catalog::new("");
+    evaluation::check_all(evaluator, &mut catalog).await?;
+    Ok(catalog)
 }
 
 /// Adds findings about an object. Who has read of a mistake does not want to read of its consequences: nothing is
@@ -164,6 +186,3 @@ fn keep(manifest: &Manifest, own: Vec<Diagnostic>, found: &mut Vec<Diagnostic>) 
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

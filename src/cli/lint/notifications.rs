@@ -5,6 +5,8 @@ use crate::api::Reason;
 use crate::api::mail_server_config::MailServerConfig;
 use crate::api::notification::{Content as Literal, Notification};
 use crate::api::shared::Values;
+use crate::cli::evaluation;
+use crate::cli::failure::Failure;
 use crate::cli::lint::diagnostic::{Code, Diagnostic};
 use crate::cli::lint::judgement::{self, Bench};
 use crate::cli::lint::place;
@@ -27,15 +29,15 @@ use std::sync::Arc;
 const COMPOSED: usize = 20;
 
 /// Checks a Notification. `catalog` holds what is among the files; what it lacks is put there meanwhile.
-pub fn check(
+pub async fn check(
     bench: &Bench<'_>,
     catalog: &mut Catalog,
     manifest: &Manifest,
     json: &Json,
     found: &mut Vec<Diagnostic>,
-) {
+) -> Result<(), Failure> {
     let Some(mut notification) = judgement::as_stored::<Notification>(manifest, json, bench.now) else {
-        return;
+        return Ok(());
     };
     expired(bench, manifest, &notification, found);
     let server = preparation::server_key(&notification, None, catalog);
@@ -48,12 +50,13 @@ pub fn check(
     let material = material(bench, manifest, catalog, &mut notification, found);
     template(bench, manifest, catalog, &mut notification, found);
     values(bench, manifest, catalog, &mut notification, found);
-    prepare(bench, manifest, catalog, &notification, &material, found);
+    prepare(bench, manifest, catalog, &notification, &material, found).await?;
     match before {
         Some(Some(before)) => drop(catalog.servers.insert(server, before)),
         Some(None) => drop(catalog.servers.remove(&server)),
         None => {}
     }
+    Ok(())
 }
 
 fn expired(bench: &Bench<'_>, manifest: &Manifest, notification: &Notification, found: &mut Vec<Diagnostic>) {
@@ -180,7 +183,7 @@ fn template(
     if known.is_none() {
         found.extend(bench.missing(manifest, "message.templateRef.name", "MessageTemplate", &key));
     }
-    if known.is_none_or(|known| known.template.is_err()) {
+    if known.is_none_or(|known| known.template().is_none()) {
         let message = &mut notification.spec.message;
         message.template_ref = None;
         message.values = None;
@@ -199,7 +202,7 @@ fn values(
     found: &mut Vec<Diagnostic>,
 ) {
     let Some(known) = known(catalog, notification) else { return };
-    let Ok(template) = &known.template else { return };
+    let Some(template) = known.template() else { return };
     // Those that come from elsewhere are judged with what is there, by the operator's own steps below.
     let mut common = notification.spec.message.values.clone();
     for from in &notification.spec.message.values_from {
@@ -242,14 +245,14 @@ fn point_at_key(manifest: &Manifest, problem: &mut Diagnostic) {
     }
 }
 
-fn prepare(
+async fn prepare(
     bench: &Bench<'_>,
     manifest: &Manifest,
     catalog: &Catalog,
     notification: &Notification,
     material: &Material,
     found: &mut Vec<Diagnostic>,
-) {
+) -> Result<(), Failure> {
     let mut told: Vec<String> = Vec::new();
     let mut tell = |stage: Reason, sentences: &str| {
         for sentence in sentences_of(sentences) {
@@ -261,20 +264,28 @@ fn prepare(
     };
     let prepared = match preparation::prepare(notification, catalog, None, material, bench.now) {
         Ok(prepared) => prepared,
-        Err(Obstacle { reason, message, .. }) => return tell(reason, &message),
+        Err(Obstacle { reason, message, .. }) => {
+            tell(reason, &message);
+            return Ok(());
+        }
     };
     if prepared.is_shared() {
-        if let Err(Obstacle { reason, message, .. }) = prepared.compose(&prepared.recipients, true) {
+        let composed = evaluation::compose(bench.evaluator, &prepared, &prepared.recipients).await?;
+        if let Err(Obstacle { reason, message, .. }) = composed {
             tell(reason, &message);
         }
-        return;
+        return Ok(());
     }
     for (at, recipient) in prepared.recipients.iter().enumerate() {
         if at < COMPOSED || recipient.locale.is_some() && at < COMPOSED * 5 {
-            if let Err(Obstacle { reason, message, .. }) =
-                prepared.compose(std::slice::from_ref(recipient), true)
-            {
+            let parcel = std::slice::from_ref(recipient);
+            let composed = evaluation::compose(bench.evaluator, &prepared, parcel).await?;
+            if let Err(Obstacle { reason, message, .. }) = composed {
                 tell(reason, &message);
+                if matches!(reason, Reason::TimeLimitExceeded | Reason::MemoryLimitExceeded) {
+                    // The others would take as long.
+                    return Ok(());
+                }
             }
             continue;
         }
@@ -285,6 +296,7 @@ fn prepare(
             tell(Reason::InvalidMessage, &format!("{recipient}.locale: {problem}"));
         }
     }
+    Ok(())
 }
 
 /// What an obstacle says of each field: several sentences are joined by `; `, and each begins with its field.

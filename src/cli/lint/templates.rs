@@ -3,6 +3,8 @@
 
 use crate::api::Reason;
 use crate::api::message_template::MessageTemplate;
+use crate::cli::evaluation;
+use crate::cli::failure::Failure;
 use crate::cli::lint::diagnostic::{Code, Diagnostic};
 use crate::cli::lint::judgement::{self, Bench};
 use crate::cli::lint::place;
@@ -13,7 +15,7 @@ use crate::domain::content::Part;
 use crate::domain::locale::Locale;
 use crate::domain::lookup::Source;
 use crate::domain::object::ObjectKey;
-use crate::domain::template::{Place, Template, TemplateProblem};
+use crate::domain::template::{Place, Sources, TemplateProblem};
 use serde_json::Value as Json;
 
 /// Brings a template into the catalog, if it would get as far as to the operator.
@@ -24,27 +26,39 @@ pub fn learn(bench: &Bench<'_>, catalog: &mut Catalog, manifest: &Manifest, json
 }
 
 /// What is wrong with a template, once all are in the catalog.
-pub fn check(bench: &Bench<'_>, catalog: &Catalog, manifest: &Manifest, found: &mut Vec<Diagnostic>) {
-    let Some(known) = catalog.template(&Source::Object(manifest.object.key.clone())) else { return };
-    let Err(problems) = &known.template else { return };
+pub async fn check(
+    bench: &Bench<'_>,
+    catalog: &Catalog,
+    manifest: &Manifest,
+    found: &mut Vec<Diagnostic>,
+) -> Result<(), Failure> {
+    let Some(known) = catalog.template(&Source::Object(manifest.object.key.clone())) else { return Ok(()) };
+    let problems = known.problems();
     let is = |reason| move |problem: &TemplateProblem| problem.reason == reason && problem.layout.is_none();
     if problems.iter().any(is(Reason::LayoutInvalid)) {
         // What is wrong with the layout is said of the layout.
-        return;
+        return Ok(());
     }
     if problems.iter().any(is(Reason::LayoutNotFound)) {
         let name = known.spec.layout.as_ref().map(|layout| layout.name.as_str()).unwrap_or_default();
         let key = ObjectKey::new(&manifest.object.key.namespace, name);
         found.extend(bench.missing(manifest, "layout.name", "MessageTemplate", &key));
         // Without the layout its variables are unknown, but whether the texts parse can be said.
-        let problems = Template::compile(&known.spec, &[]).err().unwrap_or_default();
+        let sources = Sources { spec: known.spec.clone(), layouts: Vec::new() };
+        let checked = bench
+            .evaluator
+            .check("", sources)
+            .await
+            .map_err(|unanswered| evaluation::failure(&unanswered))?;
+        let problems = checked.err().unwrap_or_default();
         let certain = problems
             .iter()
             .filter(|problem| !matches!(problem.reason, Reason::UndeclaredVariable | Reason::ExampleFailed));
         found.extend(certain.map(|problem| shown(bench, manifest, problem)));
-        return;
+        return Ok(());
     }
     found.extend(problems.iter().map(|problem| shown(bench, manifest, problem)));
+    Ok(())
 }
 
 fn shown(bench: &Bench<'_>, manifest: &Manifest, problem: &TemplateProblem) -> Diagnostic {

@@ -134,6 +134,6 @@ impl Delivery {
 }
 
 /// They are the next again.
-fn put_back<'a>(run: &mut Run<'a>, recipients: Vec<Addressee<'a>>) {
+pub(super) fn put_back<'a>(run: &mut Run<'a>, recipients: Vec<Addressee<'a>>) {
     run.left.splice(..0, recipients);
 }

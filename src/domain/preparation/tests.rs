@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::domain::material::Material;
-use crate::domain::samples::{add_server, add_template, at, catalog, from_template, notification};
+use crate::domain::samples::{add_server, add_template, at, catalog, compose, from_template, notification};
 use serde_json::{Value, json};
 
 /// What stands in the way of a Notification: stage, reason and message.
 fn obstacle(notification: &Notification, catalog: &Catalog) -> Option<(ConditionType, Reason, String)> {
     let obstacle = match prepare(notification, catalog, None, &Material::default(), at(1)) {
         Err(obstacle) => obstacle,
-        Ok(prepared) => prepared.compose(prepared.recipients.get(..1)?, true).err()?,
+        Ok(prepared) => compose(&prepared, prepared.recipients.get(..1)?, true).err()?,
     };
     Some((obstacle.stage, obstacle.reason, obstacle.message))
 }
@@ -18,7 +18,7 @@ fn obstacle(notification: &Notification, catalog: &Catalog) -> Option<(Condition
 fn composed(notification: &Notification, catalog: &Catalog) -> String {
     let prepared = prepare(notification, catalog, None, &Material::default(), at(1)).unwrap();
     let first = prepared.recipients.get(..1).unwrap();
-    String::from_utf8(prepared.compose(first, true).unwrap().message.bytes).unwrap()
+    String::from_utf8(compose(&prepared, first, true).unwrap().message.bytes).unwrap()
 }
 
 #[test]
@@ -205,11 +205,11 @@ fn one_message_for_all_is_the_same_bytes_whoever_gets_it() {
     let known = catalog();
     let prepared = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap();
     assert_eq!((prepared.is_shared(), prepared.at_once()), (true, 100));
-    let whole = prepared.compose(&prepared.recipients, true).unwrap();
+    let whole = compose(&prepared, &prepared.recipients, true).unwrap();
     let envelope: Vec<_> = whole.envelope.iter().map(EmailAddress::as_str).collect();
     assert_eq!(envelope, ["ada@corp.example", "bob@corp.example", "boss@corp.example", "audit@corp.example"]);
     for recipient in &prepared.recipients {
-        let alone = prepared.compose(&[*recipient], true).unwrap();
+        let alone = compose(&prepared, &[*recipient], true).unwrap();
         assert_eq!(alone.message, whole.message, "{recipient}");
         assert_eq!(alone.envelope.first().unwrap().as_str(), recipient.address);
     }
@@ -240,9 +240,9 @@ fn without_smtputf8_a_message_for_all_does_without_whom_it_cannot_reach() {
     } }));
     let known = catalog();
     let prepared = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap();
-    let with = prepared.compose(&prepared.recipients, true).unwrap().message;
+    let with = compose(&prepared, &prepared.recipients, true).unwrap().message;
     assert!(with.smtputf8 && String::from_utf8(with.bytes).unwrap().contains("jürgen@corp.example"));
-    let without = prepared.compose(&prepared.recipients, false).unwrap().message;
+    let without = compose(&prepared, &prepared.recipients, false).unwrap().message;
     assert!(!without.smtputf8 && without.bytes.is_ascii());
 }
 

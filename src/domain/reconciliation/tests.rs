@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::material::Material;
-use crate::domain::samples::{add_server, at, catalog, merge, notification};
+use crate::domain::samples::{add_server, at, catalog, decide, merge, notification};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 

@@ -7,9 +7,10 @@ use super::*;
 use crate::domain::address::Mailbox;
 use crate::domain::content::Rendered;
 use crate::domain::locale::Locale;
-use crate::domain::template::{About, Layout, Template};
+use crate::domain::template::{About, Compiled, Sources, Template, Wrap};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 const LOCALES: [&str; 4] = ["en", "de", "fr", "es"];
 
@@ -22,13 +23,20 @@ fn messages() -> impl Iterator<Item = (&'static str, &'static MessageTemplateSpe
     all().filter(|(_, spec)| spec.layout.is_some())
 }
 
-fn compiled(name: &str, spec: &MessageTemplateSpec) -> Template {
-    let layouts: Vec<_> = spec
-        .layout
-        .iter()
-        .map(|layout| Layout { name: &layout.name, spec: find(&layout.name).unwrap() })
-        .collect();
-    Template::compile(spec, &layouts).unwrap_or_else(|problems| panic!("{name}: {problems:?}"))
+/// A message that can be rendered, and what is known of it.
+struct Message {
+    compiled: Compiled,
+    template: Template,
+}
+
+fn compiled(name: &str, spec: &MessageTemplateSpec) -> Message {
+    let wrap = |name: &str| Wrap { name: name.into(), spec: Arc::new(find(name).unwrap().clone()) };
+    let layouts = spec.layout.iter().map(|layout| wrap(&layout.name)).collect();
+    let sources = Sources { spec: Arc::new(spec.clone()), layouts };
+    let compiled = Compiled::check(spec, &sources.layouts(), &|_| {})
+        .unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+    let template = Template::new(sources, compiled.findings()).unwrap();
+    Message { compiled, template }
 }
 
 /// Values for a message and its layout: all examples, or only what is required.
@@ -41,9 +49,9 @@ fn values(spec: &MessageTemplateSpec, all: bool) -> Map<String, Value> {
         .collect()
 }
 
-fn rendered(template: &Template, spec: &MessageTemplateSpec, locale: &str, all: bool) -> Rendered {
+fn rendered(message: &Message, spec: &MessageTemplateSpec, locale: &str, all: bool) -> Rendered {
     let given = serde_json::from_value(values(spec, all).into()).unwrap();
-    let checked = template.variables().check(Some(&given), &[("ada@corp.example", None)]).unwrap();
+    let checked = message.template.variables().check(Some(&given), &[("ada@corp.example", None)]).unwrap();
     let display_name = |name| all.then_some(name);
     let about = About {
         recipient: &Mailbox::parse("ada@corp.example", display_name("Ada Lovelace")).unwrap(),
@@ -52,7 +60,8 @@ fn rendered(template: &Template, spec: &MessageTemplateSpec, locale: &str, all: 
         namespace: "hr",
     };
     let wanted = Locale::parse(locale).unwrap();
-    let rendered = template.render(Some(&wanted), &checked.of("ada@corp.example"), &about);
+    let rendered =
+        message.compiled.render(Some(&wanted), &checked.of("ada@corp.example"), &(&about).into(), &|_| {});
     let rendered = rendered.unwrap_or_else(|problem| panic!("{locale}, all={all}: {problem}"));
     assert_eq!(rendered.locale.as_str(), locale);
     rendered.content
@@ -127,7 +136,7 @@ fn a_name_has_one_type() {
 #[test]
 fn each_variable_is_used() {
     for (name, spec) in messages() {
-        let template = compiled(name, spec);
+        let Message { template, .. } = compiled(name, spec);
         let used: BTreeSet<_> = template.names().collect();
         for variable in template.variables().names() {
             assert!(used.contains(variable), "{name} does not use {variable}");

@@ -8,12 +8,12 @@ use crate::domain::problem;
 use crate::domain::status::conditions::{Conditions, State};
 use jiff::Timestamp;
 
-/// The new status.
+/// The new status; `None` for a template that was not checked yet.
 pub fn render(
     old: Option<&MessageTemplateStatus>,
     known: &KnownTemplate,
     now: Timestamp,
-) -> MessageTemplateStatus {
+) -> Option<MessageTemplateStatus> {
     let generation = known.generation;
     let old = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let mut conditions = Conditions::new(old, generation, now);
@@ -21,7 +21,7 @@ pub fn render(
     let overrides = known.overrides.as_ref().map(|(source, _)| source.to_string());
     let differs = known.overrides.as_ref().map(|(_, differs)| differs.clone()).unwrap_or_default();
     let layouts = known.layouts.iter().map(Source::to_string).collect();
-    match &known.template {
+    let status = match known.checked()? {
         Ok(template) => {
             let locales: Vec<String> = template.locales().map(|locale| locale.as_str().to_owned()).collect();
             let instead = match &overrides {
@@ -61,5 +61,6 @@ pub fn render(
                 differs,
             }
         }
-    }
+    };
+    Some(status)
 }

@@ -4,6 +4,9 @@
 use super::markup::{self, Token};
 use super::places::ADDRESSES;
 use crate::domain::values::RecipientValues;
+use minijinja::Value;
+use minijinja::value::Serde;
+use serde_json::Value as Json;
 
 /// What an address may begin with.
 const SCHEMES: [&str; 5] = ["https", "http", "mailto", "tel", "cid"];
@@ -32,9 +35,9 @@ pub(super) fn source(address: &str, values: &RecipientValues) -> Option<String> 
         let value = plain(value);
         value.len() > 3 && (address.starts_with(&value) || value.starts_with(address))
     };
-    let holds = |value: &minijinja::Value| match value.as_str() {
-        Some(text) => begins(text),
-        None => begins(&value.to_string()) || value.to_string().contains(address),
+    let holds = |value: &Json| {
+        let shown = Value::from(Serde(value)).to_string();
+        begins(&shown) || !value.is_string() && shown.contains(address)
     };
     values.0.iter().find(|(_, value)| holds(value)).map(|(name, _)| name.clone())
 }

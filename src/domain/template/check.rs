@@ -5,7 +5,8 @@
 
 use super::layout::{self, CONTENT, Layout};
 use super::{
-    Body, Compiled, Markup, Names, Sheet, TemplateProblem, Texts, engine, filters, jinja, mjml, places,
+    Body, Compiled, Markup, Names, Progress, Sheet, Stage, TemplateProblem, Texts, engine, filters, jinja,
+    mjml, places,
 };
 use crate::api::Reason;
 use crate::api::message_template::MessageTemplateSpec;
@@ -28,11 +29,14 @@ const BUILT_IN: [(&str, &[&str]); 3] = [
 ];
 
 /// Whom and what a template is tried out with.
-const SAMPLE: Names<'static> = Names {
-    recipient: ("name@corp.example", "First Last"),
-    sender: ("sender@corp.example", "Sender"),
-    notification: ("example", "default"),
-};
+fn sample_names() -> Names {
+    let pair = |first: &str, second: &str| (first.to_owned(), second.to_owned());
+    Names {
+        recipient: pair("name@corp.example", "First Last"),
+        sender: pair("sender@corp.example", "Sender"),
+        notification: pair("example", "default"),
+    }
+}
 
 /// The texts of one language as they were written.
 struct Written<'a> {
@@ -54,10 +58,52 @@ struct Text<'a> {
     source: &'a str,
 }
 
-pub(super) fn compile(
+pub(super) fn check(
     spec: &MessageTemplateSpec,
     layouts: &[Layout<'_>],
+    progress: Progress<'_>,
 ) -> Result<Compiled, Vec<TemplateProblem>> {
+    let (mut compiled, texts) = assemble(spec, layouts, progress)?;
+    let Compiled { engine, own, layouts, variables, names, .. } = &mut compiled;
+    let mut problems = Vec::new();
+    for text in &texts {
+        progress(&text.stage());
+        check_names(engine, text, variables, names, &mut problems);
+    }
+    for text in &texts {
+        let unknown = filters::unknown(text.source).into_iter();
+        problems.extend(unknown.map(|(at, message)| text.problem(Reason::SyntaxError, Some(at), message)));
+    }
+    for text in texts.iter().filter(|text| matches!(text.part, Part::HTML | Part::MJML)) {
+        progress(&text.stage());
+        let found = places::unsafe_places(text.source, &jinja::blanked(text.source), variables);
+        problems.extend(
+            found.into_iter().map(|(at, message)| text.problem(Reason::UnsafePlace, Some(at), message)),
+        );
+    }
+    check_markup(own, layouts, &texts, progress, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let misfits = layout::misfits(&compiled);
+    let problems = if misfits.is_empty() { try_out(&compiled, progress) } else { misfits };
+    if problems.is_empty() { Ok(compiled) } else { Err(problems) }
+}
+
+pub(super) fn load(
+    spec: &MessageTemplateSpec,
+    layouts: &[Layout<'_>],
+    progress: Progress<'_>,
+) -> Result<Compiled, Vec<TemplateProblem>> {
+    assemble(spec, layouts, progress).map(|(compiled, _)| compiled)
+}
+
+/// Parses every text. Which names they use is not known yet.
+fn assemble<'a>(
+    spec: &'a MessageTemplateSpec,
+    layouts: &[Layout<'a>],
+    progress: Progress<'_>,
+) -> Result<(Compiled, Vec<Text<'a>>), Vec<TemplateProblem>> {
     let mut problems = Vec::new();
     let mut texts = Vec::new();
     let own = sheet(None, spec, &mut texts, &mut problems);
@@ -66,44 +112,24 @@ pub(super) fn compile(
     let variables = variables(spec, layouts, &mut problems);
     let mut engine = engine::new();
     for text in &texts {
+        progress(&text.stage());
         problems.extend(add(&mut engine, text).err());
     }
     let (Some(own), Some(variables), true) = (own, variables, problems.is_empty()) else {
         return Err(problems);
     };
-    let mut names = BTreeSet::new();
-    for text in &texts {
-        check_names(&engine, text, &variables, &mut names, &mut problems);
-    }
-    for text in &texts {
-        let unknown = filters::unknown(text.source).into_iter();
-        problems.extend(unknown.map(|(at, message)| text.problem(Reason::SyntaxError, Some(at), message)));
-    }
-    for text in texts.iter().filter(|text| matches!(text.part, Part::HTML | Part::MJML)) {
-        let found = places::unsafe_places(text.source, &jinja::blanked(text.source), &variables);
-        problems.extend(
-            found.into_iter().map(|(at, message)| text.problem(Reason::UnsafePlace, Some(at), message)),
-        );
-    }
     let uses_content = |texts: &Texts| {
         let body = texts.body.as_ref().map(|body| &body.name);
         let names = std::iter::once(&texts.subject).chain(&texts.text).chain(body);
         names.into_iter().any(|name| engine::names(&engine, name).contains(CONTENT))
     };
     let is_layout = own.languages().any(uses_content);
-    let layouts: Vec<_> = outer.into_iter().flatten().collect();
-    check_markup(&own, &layouts, &texts, &mut problems);
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let compiled = Compiled { engine, own, layouts, variables, names, is_layout };
-    let misfits = layout::misfits(&compiled);
-    let problems = if misfits.is_empty() { try_out(&compiled) } else { misfits };
-    if problems.is_empty() { Ok(compiled) } else { Err(problems) }
+    let layouts = outer.into_iter().flatten().collect();
+    Ok((Compiled { engine, own, layouts, variables, names: BTreeSet::new(), is_layout }, texts))
 }
 
 /// The variables of the template and those that only its layouts declare.
-fn variables(
+pub(super) fn variables(
     spec: &MessageTemplateSpec,
     layouts: &[Layout<'_>],
     problems: &mut Vec<TemplateProblem>,
@@ -231,6 +257,10 @@ fn add(engine: &mut Environment<'static>, text: &Text<'_>) -> Result<(), Templat
 }
 
 impl Text<'_> {
+    fn stage(&self) -> Stage {
+        Stage { layout: self.layout.map(str::to_owned), locale: self.locale.clone(), part: self.part }
+    }
+
     /// A problem of this text, at an octet of it.
     fn problem(&self, reason: Reason, octet: Option<usize>, message: impl AsRef<str>) -> TemplateProblem {
         let position = octet.map(|octet| jinja::position(self.source, octet));
@@ -239,13 +269,20 @@ impl Text<'_> {
 }
 
 /// MJML against what MJML has, each text with the place in its layout that it is put into.
-fn check_markup(own: &Sheet, layouts: &[Sheet], texts: &[Text<'_>], problems: &mut Vec<TemplateProblem>) {
+fn check_markup(
+    own: &Sheet,
+    layouts: &[Sheet],
+    texts: &[Text<'_>],
+    progress: Progress<'_>,
+    problems: &mut Vec<TemplateProblem>,
+) {
     let sheets = std::iter::once(own).chain(layouts);
     let pairs = sheets.zip(layouts.iter().map(Some).chain(std::iter::once(None)));
     let all = pairs.flat_map(|(sheet, outer)| sheet.languages().map(move |language| (language, outer)));
     for (language, outer) in all {
         let Some(body) = language.body.as_ref().filter(|body| body.kind == Markup::Mjml) else { continue };
         let Some(text) = texts.iter().find(|text| text.name == body.name) else { continue };
+        progress(&text.stage());
         let mistakes = mjml::mistakes(&jinja::blanked(text.source), layout::around(outer, language));
         problems.extend(
             mistakes.into_iter().map(|(at, message)| text.problem(Reason::UnknownMarkup, Some(at), message)),
@@ -300,11 +337,12 @@ fn undeclared(name: &str, variables: &Variables) -> String {
 }
 
 /// Renders every language with the examples, and with nothing but what is required.
-fn try_out(compiled: &Compiled) -> Vec<TemplateProblem> {
+fn try_out(compiled: &Compiled, progress: Progress<'_>) -> Vec<TemplateProblem> {
+    let names = sample_names();
     let (full, bare) = (compiled.variables.examples(), compiled.variables.bare_examples());
     let hint = missing_examples(&compiled.variables);
     let attempt = |texts: &Texts, values: &RecipientValues, before: &str, after: &str| {
-        compiled.render(texts, values, &SAMPLE).err().map(|problem| {
+        compiled.render_texts(texts, values, &names, progress).err().map(|problem| {
             let reason = match problem.reason {
                 _ if problem.layout.is_some() => Reason::LayoutInvalid,
                 Reason::RenderFailed => Reason::ExampleFailed,

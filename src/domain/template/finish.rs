@@ -2,24 +2,32 @@
 //! checked before anything is handed to a library whose work may grow faster than its input.
 
 use super::layout::Draft;
-use super::{Markup, addresses, bounds, mjml};
-use crate::domain::content::{ContentProblem, MAX_BODY_OCTETS, Part, Rendered};
+use super::{Markup, Progress, Stage, addresses, bounds, mjml};
+use crate::domain::content::{ContentProblem, MAX_BODY_OCTETS, Part, Rendered, derive_text};
 use crate::domain::locale::Locale;
 use css_inline::{CSSInliner, InlineOptions};
 
 /// Makes the message, or says which part cannot be sent and why.
-pub(super) fn finish(draft: Draft, locale: &Locale) -> Result<Rendered, (Part, ContentProblem)> {
+pub(super) fn finish(
+    draft: Draft,
+    locale: &Locale,
+    progress: Progress<'_>,
+) -> Result<Rendered, (Part, ContentProblem)> {
     let Draft { subject, text, body } = draft;
     let Some((kind, body)) = body else { return Rendered::new(&subject, text, None) };
+    progress(&Stage { layout: None, locale: locale.clone(), part: kind.part() });
     let wrong = |problem| (kind.part(), problem);
     let html = html(kind, body, locale).map_err(wrong)?;
     if let Some((attribute, address)) = addresses::unsafe_address(&html) {
         return Err(wrong(ContentProblem::UnsafeAddress { attribute, address }));
     }
-    if text.is_none() {
+    let text = if let Some(text) = text {
+        text
+    } else {
         bounds::check(&html).map_err(wrong)?;
-    }
-    Rendered::new(&subject, text, Some(html))
+        derive_text(&html).map_err(|problem| (Part::HTML, problem))?
+    };
+    Rendered::new(&subject, Some(text), Some(html))
 }
 
 fn html(kind: Markup, body: String, locale: &Locale) -> Result<String, ContentProblem> {

@@ -1,7 +1,7 @@
 //! Layouts: templates that wrap others. The texts of what is wrapped are rendered first and stand for
 //! `content` in those of the layout, markup as markup. Looking layouts up is not done here.
 
-use super::{Compiled, Markup, Sheet, TemplateProblem, Texts, engine, mjml};
+use super::{Compiled, Markup, Progress, Sheet, Stage, TemplateProblem, Texts, engine, mjml};
 use crate::api::Reason;
 use crate::api::message_template::MessageTemplateSpec;
 use crate::domain::content::Part;
@@ -36,8 +36,10 @@ pub(super) fn render(
     texts: &Texts,
     scope: &Value,
     content: Option<Draft>,
+    progress: Progress<'_>,
 ) -> Result<Draft, TemplateProblem> {
     let part = |part, name: &str, content: Option<Value>| {
+        progress(&Stage { layout: sheet.layout.clone(), locale: texts.locale.clone(), part });
         let scope = match content {
             Some(content) => merge_maps([Value::from_pairs([(CONTENT, content)]), scope.clone()]),
             None => scope.clone(),

@@ -7,10 +7,11 @@ use crate::domain::content::{ContentProblem, Part};
 use crate::domain::locale::Locale;
 use crate::domain::problem::{Problem, printable};
 use minijinja::{Error, ErrorKind};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A mistake in a template, or one that shows only with certain values.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateProblem {
     /// What kind of mistake it is. `LayoutInvalid` for all in a layout; `RenderFailed` or one of the limits
     /// when rendering.
@@ -23,8 +24,19 @@ pub struct TemplateProblem {
     pub message: String,
 }
 
+/// A text of a template that is being worked on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// The layout it is in; without one it is in the template itself.
+    pub layout: Option<String>,
+    /// Its language.
+    pub locale: Locale,
+    /// Which of the texts.
+    pub part: Part,
+}
+
 /// Where in a template a mistake is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// In a text.
     Text {
@@ -44,22 +56,14 @@ impl TemplateProblem {
         Self { reason, layout: None, place, message: printable(message.as_ref(), 500) }
     }
 
-    /// Compiling it crashed, which is a mistake of ours and not of its author.
-    pub fn crashed() -> Self {
-        Self::new(
-            Reason::Quarantined,
-            Place::Field("spec".into()),
-            "compiling this template crashed; please report it",
-        )
-    }
-
-    /// A layout was to be rendered as a message.
-    pub(super) fn layout_alone() -> Self {
-        Self::new(
-            Reason::RenderFailed,
-            Place::Field("spec".into()),
-            "is a layout, since it uses content: it wraps other templates and cannot be sent itself",
-        )
+    /// Evaluating it was ended, in the text `stage` if that is known.
+    pub(in crate::domain) fn ended(reason: Reason, stage: Option<&Stage>, message: &str) -> Self {
+        let place = stage.map_or_else(
+            || Place::Field("spec".into()),
+            |Stage { locale, part, .. }| Place::Text { locale: locale.clone(), part: *part, position: None },
+        );
+        let layout = stage.and_then(|stage| stage.layout.clone());
+        Self { layout, ..Self::new(reason, place, message) }
     }
 
     /// The same in a layout: whatever it is, the template cannot mend it.

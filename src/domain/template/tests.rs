@@ -27,26 +27,26 @@ fn spec(members: Json) -> MessageTemplateSpec {
     serde_json::from_value(spec).unwrap()
 }
 
-fn compiled(members: Json) -> Template {
-    Template::compile(&spec(members), &[]).unwrap_or_else(|problems| panic!("{problems:#?}"))
+fn compiled(members: Json) -> Compiled {
+    Compiled::check(&spec(members), &[], &|_| {}).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 fn problems(members: Json) -> Vec<TemplateProblem> {
-    Template::compile(&spec(members), &[]).err().unwrap_or_default()
+    Compiled::check(&spec(members), &[], &|_| {}).err().unwrap_or_default()
 }
 
 fn rendered(
-    template: &Template,
+    template: &Compiled,
     wanted: Option<&str>,
     values: Json,
 ) -> Result<RenderedTemplate, TemplateProblem> {
     let to = Mailbox::parse("anna@corp.example", Some("Anna <b>")).unwrap();
     let from = Mailbox::parse("it@corp.example", None).unwrap();
     let common: Values = serde_json::from_value(values).unwrap();
-    let values = template.variables().check(Some(&common), &[("anna@corp.example", None)]).unwrap();
+    let values = template.variables.check(Some(&common), &[("anna@corp.example", None)]).unwrap();
     let about = About { recipient: &to, sender: &from, name: "welcome", namespace: "hr" };
     let wanted = wanted.map(|tag| Locale::parse(tag).unwrap());
-    template.render(wanted.as_ref(), &values.of("anna@corp.example"), &about)
+    template.render(wanted.as_ref(), &values.of("anna@corp.example"), &(&about).into(), &|_| {})
 }
 
 #[test]
@@ -57,8 +57,11 @@ fn renders_the_language_that_fits() {
         "translations": [{ "locale": "de-ch", "subject": "Grüezi {{ name }}", "text": "x" },
                          { "locale": "de", "subject": "Hallo {{ name }}", "html": "<p>{{ name }} {{ sender.address }}</p>" }],
     }));
-    assert_eq!(template.locales().map(Locale::as_str).collect::<Vec<_>>(), ["en", "de-CH", "de"]);
-    assert_eq!(template.names().collect::<Vec<_>>(), ["name"]);
+    assert_eq!(
+        template.findings().locales.iter().map(Locale::as_str).collect::<Vec<_>>(),
+        ["en", "de-CH", "de"]
+    );
+    assert_eq!(template.findings().names.iter().map(String::as_str).collect::<Vec<_>>(), ["name"]);
     for (wanted, locale, subject, text, html) in [
         (None, "en", "Hello A&B", "Anna <b> anna@corp.example en hr/welcome", None),
         (Some("fr"), "en", "Hello A&B", "Anna <b> anna@corp.example en hr/welcome", None),
@@ -77,7 +80,7 @@ fn renders_the_language_that_fits() {
 fn a_variable_may_be_called_like_a_function() {
     let template =
         compiled(json!({ "text": "{{ range(2) }} {{ namespace }}", "variables": [{ "name": "namespace" }] }));
-    assert_eq!(template.names().collect::<Vec<_>>(), ["namespace"]);
+    assert_eq!(template.findings().names.iter().map(String::as_str).collect::<Vec<_>>(), ["namespace"]);
     let message = rendered(&template, None, json!({ "namespace": "hr" })).unwrap();
     assert_eq!(message.content.text(), Some("[0, 1] hr"));
 }
@@ -309,10 +312,10 @@ fn nesting_does_not_overflow_an_ordinary_stack() {
         ["<div>", "<b>", "<table><td>", "<p><font>", "<ul><li>"].map(|open| fill(20_000, open, "x", ""));
     let work = move || {
         for source in sources {
-            let _ = Template::compile(&spec(json!({ "text": source })), &[]);
+            let _ = Compiled::check(&spec(json!({ "text": source })), &[], &|_| {});
         }
         for html in htmls {
-            let _ = Template::compile(&spec(json!({ "text": null, "html": html })), &[]);
+            let _ = Compiled::check(&spec(json!({ "text": null, "html": html })), &[], &|_| {});
         }
     };
     std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(work).unwrap().join().unwrap();
@@ -349,7 +352,7 @@ fn messages_show_no_control_characters_and_are_short() {
 proptest! {
     #[test]
     fn any_text_is_answered(text in "([a-z{}%# .|()\\[\\]'\"0-9\n-]|\\{\\{|\\}\\}|\\{%|%\\}|name|if |for |in |end|é){0,60}") {
-        let found = Template::compile(&spec(json!({ "text": text, "html": text })), &[]);
+        let found = Compiled::check(&spec(json!({ "text": text, "html": text })), &[], &|_| {});
         if let Err(problems) = found {
             prop_assert!(!problems.is_empty());
         }

@@ -141,8 +141,8 @@ fn recipients_values_win_and_defaults_fill() {
     let own = values(json!({ "name": "Anna", "team": "hr", "seats": null }));
     let checked = variables.check(Some(&common), &[("anna@x", Some(&own)), ("bert@x", None)]).unwrap();
     let of = |address| checked.of(address).0.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
-    assert_eq!(of("anna@x"), ["name=Anna", "seats=3", "team=hr"]);
-    assert_eq!(of("bert@x"), ["name=common", "seats=3", "team=all"]);
+    assert_eq!(of("anna@x"), ["name=\"Anna\"", "seats=3", "team=\"hr\""]);
+    assert_eq!(of("bert@x"), ["name=\"common\"", "seats=3", "team=\"all\""]);
 }
 
 #[test]

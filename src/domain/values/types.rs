@@ -3,7 +3,6 @@
 use super::MAX_DEPTH;
 use crate::api::message_template::VariableType as Type;
 use crate::domain::address::EmailAddress;
-use minijinja::Value;
 use serde_json::Value as Json;
 
 /// Whether the value is of the type. The refusal says what would be right.
@@ -47,26 +46,26 @@ pub(super) fn expected(type_: Type) -> &'static str {
     }
 }
 
-/// What stands in a text for an optional variable that was not given.
-pub(super) fn empty(type_: Type) -> Value {
+/// What is in a text for an optional variable that was not given.
+pub(super) fn empty(type_: Type) -> Json {
     match type_ {
-        Type::Boolean => Value::from(false),
-        Type::List => Value::from(Vec::<Value>::new()),
-        Type::Object => Value::from(minijinja::value::Serde(serde_json::Map::new())),
-        _ => Value::from(""),
+        Type::Boolean => Json::from(false),
+        Type::List => Json::Array(Vec::new()),
+        Type::Object => Json::Object(serde_json::Map::new()),
+        _ => Json::from(""),
     }
 }
 
 /// What a template is checked with where the variable has no example.
-pub(super) fn example(type_: Type) -> Value {
+pub(super) fn example(type_: Type) -> Json {
     match type_ {
-        Type::String => Value::from("example"),
-        Type::Integer => Value::from(2),
-        Type::Number => Value::from(1.5),
-        Type::Boolean => Value::from(true),
-        Type::URL => Value::from("https://corp.example/"),
-        Type::Email => Value::from("name@corp.example"),
-        Type::Date => Value::from("2026-11-24"),
+        Type::String => Json::from("example"),
+        Type::Integer => Json::from(2),
+        Type::Number => Json::from(1.5),
+        Type::Boolean => Json::from(true),
+        Type::URL => Json::from("https://corp.example/"),
+        Type::Email => Json::from("name@corp.example"),
+        Type::Date => Json::from("2026-11-24"),
         Type::List | Type::Object => empty(type_),
     }
 }

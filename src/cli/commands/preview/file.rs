@@ -110,8 +110,8 @@ impl File {
     pub fn lacks(&self, world: &World) -> bool {
         let template = self.templates.iter().filter_map(ObjectKey::of).any(|key| {
             let known = world.catalog.template(&Source::Object(key));
-            let found = known.and_then(|known| known.template.as_ref().err());
-            found.is_some_and(|found| found.iter().any(|problem| problem.reason == Reason::LayoutNotFound))
+            let problems = known.map(|known| known.problems()).unwrap_or_default();
+            problems.iter().any(|problem| problem.reason == Reason::LayoutNotFound)
         });
         template
             || self.notifications.iter().any(|notification| {

@@ -4,12 +4,14 @@ use super::file::File;
 use super::page::Page;
 use super::{Preview, read};
 use crate::api::{MailServerConfig, Notification, Reason};
+use crate::cli::evaluation::{self, check_all};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
 use crate::cli::output;
 use crate::cli::problems;
 use crate::cli::world::World;
 use crate::domain::address::Mailbox;
+use crate::domain::evaluation::{Answer, Limit, Overrun, Question, Rendering};
 use crate::domain::locale::Locale;
 use crate::domain::lookup::Found;
 use crate::domain::material::{Material, Needs};
@@ -17,6 +19,7 @@ use crate::domain::preparation::{self, Obstacle, Prepared};
 use crate::domain::problem;
 use crate::domain::standard;
 use crate::domain::template::{About, Template};
+use crate::evaluation::{Evaluator, Unanswered};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -78,23 +81,24 @@ impl Preview {
                     )
                 })?;
                 world.read_servers(&notification).await?;
-                self.of_notification(&mut world, notification, &material)
+                self.of_notification(&mut world, notification, &material).await
             }
             Some(Target::Template(name)) => {
                 let world = if self.builtin {
-                    World::built_in(flags)
+                    World::built_in(flags).await?
                 } else {
                     World::open_or_built_in(flags, standard::find(name).is_some()).await?
                 };
-                self.of_template(&world, &world.template(name)?)
+                self.of_template(&world, &world.template(name)?).await
             }
             None => Ok(None),
         }
     }
 
     async fn pages_of_file(&self, file: File, flags: &Flags) -> Result<Option<Vec<Page>>, Failure> {
-        let mut world = World::built_in(flags);
+        let mut world = World::built_in(flags).await?;
         file.add_to(&mut world);
+        check_all(&world.evaluator, &mut world.catalog).await?;
         if file.lacks(&world) {
             // The rest may be in the cluster; what is in the file goes before it.
             match World::open(flags).await {
@@ -103,6 +107,7 @@ impl Preview {
                         wider.read_servers(notification).await?;
                     }
                     file.add_to(&mut wider);
+                    check_all(&wider.evaluator, &mut wider.catalog).await?;
                     world = wider;
                 }
                 Err(failure) => {
@@ -119,7 +124,7 @@ impl Preview {
         };
         for notification in &file.notifications {
             if wanted(Target::Notification(notification.name_any())) {
-                take(self.of_notification(&mut world, notification.clone(), &file.material)?);
+                take(self.of_notification(&mut world, notification.clone(), &file.material).await?);
             }
         }
         for template in &file.templates {
@@ -127,7 +132,7 @@ impl Preview {
             let asked = self.what.is_some() || file.notifications.is_empty();
             if asked && wanted(Target::Template(name.clone())) {
                 let found = world.template(&name)?;
-                take(self.of_template(&world, &found)?);
+                take(self.of_template(&world, &found).await?);
             }
         }
         if pages.is_empty() && good {
@@ -136,14 +141,15 @@ impl Preview {
         Ok(good.then_some(pages))
     }
 
-    fn of_template(&self, world: &World, (source, known): &Found) -> Result<Option<Vec<Page>>, Failure> {
+    async fn of_template(
+        &self,
+        world: &World,
+        (source, known): &Found,
+    ) -> Result<Option<Vec<Page>>, Failure> {
         let title = source.to_string();
-        let template = match &known.template {
-            Ok(template) => template,
-            Err(found) => {
-                problems::tell(&title, found, &known.spec, &world.catalog);
-                return Ok(None);
-            }
+        let Some(template) = known.template() else {
+            problems::tell(&title, known.problems(), &known.spec, &world.catalog);
+            return Ok(None);
         };
         let mut given = self.given()?;
         for (name, text) in &self.values {
@@ -169,7 +175,20 @@ impl Preview {
                 name: "preview",
                 namespace: &world.namespace,
             };
-            match template.preview(locale.as_ref(), &values, &about) {
+            let question = Question::Render(Box::new(Rendering {
+                template: template.id(),
+                sources: Some(template.sources().clone()),
+                locale,
+                values: values.clone(),
+                names: (&about).into(),
+            }));
+            let found = match world.evaluator.ask(&world.namespace, &question).await {
+                Ok(Answer::Rendered(rendered)) => *rendered,
+                Ok(_) => Err(Overrun { limit: Limit::Crash, stage: None }.of_template()),
+                Err(Unanswered::Overrun(overrun)) => Err(overrun.of_template()),
+                Err(unanswered) => return Err(evaluation::failure(&unanswered)),
+            };
+            match found {
                 Ok(rendered) => {
                     pages.push(Page::of_template(title.clone(), rendered.locale.as_str(), &rendered.content));
                 }
@@ -182,7 +201,7 @@ impl Preview {
         Ok(Some(pages))
     }
 
-    fn of_notification(
+    async fn of_notification(
         &self,
         world: &mut World,
         mut notification: Notification,
@@ -201,8 +220,7 @@ impl Preview {
             notification.namespace().unwrap_or_default(),
             notification.name_any()
         );
-        let template =
-            chosen(world, &notification).and_then(|(_, known)| known.template.as_ref().ok().cloned());
+        let template = chosen(world, &notification).and_then(|(_, known)| known.template().cloned());
         self.add_values(&mut notification, template.as_ref())?;
         let mut pages = Vec::new();
         for locale in self.locales(template.as_ref())? {
@@ -215,8 +233,12 @@ impl Preview {
             }
             let prepared =
                 preparation::prepare(&notification, &world.catalog, None, material, Timestamp::now());
-            match prepared.and_then(|prepared| self.page(&title, &prepared)) {
-                Ok(page) => pages.push(page?),
+            let page = match &prepared {
+                Ok(prepared) => self.page(&world.evaluator, &title, prepared).await?,
+                Err(obstacle) => Err(obstacle.clone()),
+            };
+            match page {
+                Ok(page) => pages.push(page),
                 Err(obstacle) => {
                     tell(&title, &obstacle, chosen(world, &notification), world);
                     return Ok(None);
@@ -227,7 +249,12 @@ impl Preview {
     }
 
     /// The message for one recipient.
-    fn page(&self, title: &str, prepared: &Prepared<'_>) -> Result<Result<Page, Failure>, Obstacle> {
+    async fn page(
+        &self,
+        evaluator: &Evaluator,
+        title: &str,
+        prepared: &Prepared<'_>,
+    ) -> Result<Result<Page, Obstacle>, Failure> {
         let wanted =
             |address: &str| self.recipient.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(address));
         let Some(recipient) = prepared.recipients.iter().find(|recipient| wanted(recipient.address)) else {
@@ -235,12 +262,14 @@ impl Preview {
                 prepared.recipients.iter().take(8).map(|recipient| recipient.address).collect();
             let message =
                 format!("{title} does not go to {}", self.recipient.as_deref().unwrap_or("anybody"));
-            return Ok(Err(
-                Failure::new(Exit::Failed, message).next(format!("it goes to {}", known.join(", ")))
-            ));
+            return Err(Failure::new(Exit::Failed, message).next(format!("it goes to {}", known.join(", "))));
         };
         // Whether the server takes such addresses shows only when it is connected to.
-        let composed = prepared.compose(std::slice::from_ref(recipient), true)?;
+        let composed = match evaluation::compose(evaluator, prepared, std::slice::from_ref(recipient)).await?
+        {
+            Ok(composed) => composed,
+            Err(obstacle) => return Ok(Err(obstacle)),
+        };
         let locale = composed.locale.as_ref().map(|locale| locale.as_str().to_owned());
         let page = Page::of_message(title.to_owned(), locale.as_deref(), composed.message.bytes);
         let others = prepared.recipients.len().saturating_sub(1);
@@ -250,7 +279,7 @@ impl Preview {
                 recipient.address
             )
         });
-        Ok(page.map(|page| page.remarked(remark)))
+        Ok(Ok(page?.remarked(remark)))
     }
 
     /// What was given on the command line goes before what the Notification has.
@@ -299,9 +328,10 @@ fn chosen(world: &World, notification: &Notification) -> Option<Found> {
 
 fn tell(title: &str, obstacle: &Obstacle, template: Option<Found>, world: &World) {
     match template {
-        Some((source, known)) if obstacle.reason == Reason::TemplateInvalid && known.template.is_err() => {
-            let found = known.template.as_ref().err().map(Vec::as_slice).unwrap_or_default();
-            problems::tell(&source.to_string(), found, &known.spec, &world.catalog);
+        Some((source, known))
+            if obstacle.reason == Reason::TemplateInvalid && !known.problems().is_empty() =>
+        {
+            problems::tell(&source.to_string(), known.problems(), &known.spec, &world.catalog);
         }
         _ => problems::tell_plain(title, obstacle.reason, &obstacle.message),
     }

@@ -7,7 +7,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::credentials::Stored;
 use crate::domain::material::Material;
 use crate::domain::preparation::{Obstacle, prepare};
-use crate::domain::samples::{add_template, at, catalog, from_template, notification};
+use crate::domain::samples::{add_template, at, catalog, compose, from_template, notification};
 use mail_parser::{MessageParser, MimeHeaders as _};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -79,7 +79,7 @@ fn with(message: Value) -> Notification {
 fn composed(sample: &Notification, material: &Material) -> Result<Vec<u8>, Obstacle> {
     let prepared = prepare(sample, &known(), None, material, at(1))?;
     let first = prepared.recipients.first().unwrap();
-    prepared.compose(&[*first], true).map(|composed| composed.message.bytes)
+    compose(&prepared, &[*first], true).map(|composed| composed.message.bytes)
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn failing(texts: Value, values_from: Value) -> (Reason, String) {
     let (sample, material) = (with_values(values_from), material());
     let prepared = prepare(&sample, &known, None, &material, at(1)).unwrap();
     assert!(!format!("{prepared:?}").contains("4711"), "what is printed of it");
-    let obstacle = prepared.compose(&prepared.recipients, true).unwrap_err();
+    let obstacle = compose(&prepared, &prepared.recipients, true).unwrap_err();
     (obstacle.reason, obstacle.message)
 }
 
@@ -315,7 +315,7 @@ fn references(message: Value, server: &str) -> String {
     let mut sample = with(message);
     sample.spec.server_ref = serde_json::from_value(json!({ "name": server })).unwrap();
     let prepared = prepare(&sample, &known, None, &Material::default(), at(1)).unwrap();
-    let bytes = prepared.compose(&prepared.recipients, true).unwrap().message.bytes;
+    let bytes = compose(&prepared, &prepared.recipients, true).unwrap().message.bytes;
     let text = String::from_utf8(bytes).unwrap();
     let line =
         |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();

@@ -12,7 +12,7 @@ fn text_in(locale: &str, expression: &str, more: Json) -> Result<String, String>
             { "name": "nothing", "type": "Date" }, { "name": "name" },
         ],
     });
-    match Template::compile(&spec(members), &[]) {
+    match Compiled::check(&spec(members), &[], &|_| {}) {
         Ok(template) => Ok(rendered(&template, None, more).unwrap().content.text().unwrap().to_owned()),
         Err(problems) => Err(problems[0].to_string()),
     }

@@ -2,11 +2,11 @@
 
 use super::*;
 
-fn wrapped(members: Json, layouts: &[Json]) -> Result<Template, Vec<TemplateProblem>> {
+fn wrapped(members: Json, layouts: &[Json]) -> Result<Compiled, Vec<TemplateProblem>> {
     let layouts: Vec<_> = layouts.iter().map(|members| spec(members.clone())).collect();
     let names = ["inner", "outer"];
     let layouts: Vec<_> = layouts.iter().zip(names).map(|(spec, name)| Layout { name, spec }).collect();
-    Template::compile(&spec(members), &layouts)
+    Compiled::check(&spec(members), &layouts, &|_| {})
 }
 
 fn shown(members: Json, layouts: &[Json]) -> Vec<String> {
@@ -32,8 +32,9 @@ fn wraps_every_text_in_the_language_that_fits() {
     });
     let outer = json!({ "text": "= {{ content }} =", "subject": "{{ content }}!", "variables": [] });
     let template = wrapped(template, &[layout(), outer]).unwrap();
-    assert!(!template.is_layout());
-    assert_eq!(template.names().collect::<Vec<_>>(), ["company", "name"]);
+    let found = template.findings();
+    assert!(!found.is_layout);
+    assert_eq!(found.names.iter().collect::<Vec<_>>(), ["company", "name"]);
     let message = rendered(&template, None, json!({ "name": "A&B" })).unwrap().content;
     assert_eq!(message.subject(), "[Corp & Co] Hello A&B!");
     assert_eq!(message.text(), Some("= Hello A&B\n-- \nCorp & Co, en ="));
@@ -120,17 +121,12 @@ fn problems_of_layouts_name_them() {
 }
 
 #[test]
-fn a_layout_alone_is_tried_out_and_not_sent() {
+fn a_layout_alone_is_tried_out_and_shown() {
     let mjml = "<mjml><mj-body><mj-section>{{ content }}</mj-section></mj-body></mjml>";
     for members in [layout(), json!({ "subject": "{{ content }}", "text": null, "mjml": mjml })] {
         let template = compiled(members);
-        assert!(template.is_layout());
-        let refused = rendered(&template, None, json!({})).unwrap_err();
-        assert_eq!(refused.reason, Reason::RenderFailed);
-        let to = Mailbox::parse("anna@corp.example", None).unwrap();
-        let about = About { recipient: &to, sender: &to, name: "welcome", namespace: "hr" };
-        let values = template.variables().check(None, &[("anna@corp.example", None)]).unwrap();
-        let seen = template.preview(None, &values.of("anna@corp.example"), &about).unwrap();
+        assert!(template.findings().is_layout);
+        let seen = rendered(&template, None, json!({})).unwrap();
         assert!(seen.content.html().unwrap().contains("Content"));
         assert!(seen.content.text().unwrap().contains("Content"));
     }

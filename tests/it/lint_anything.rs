@@ -1,9 +1,10 @@
 //! Whatever stands in a file, lint answers.
 
-#![allow(clippy::unwrap_used)]
-
-use super::*;
-use crate::cli::flags::Format;
+use crate::cluster::in_repository;
+use crate::lint::linted;
+use jiff::Timestamp;
+use mail_operator::cli::Format;
+use mail_operator::cli::lint::{Options, Report, Severity, Source, read};
 use proptest::prelude::*;
 
 fn judge(bytes: Vec<u8>) -> Report {
@@ -16,13 +17,12 @@ fn judge(bytes: Vec<u8>) -> Report {
         now: Timestamp::from_second(1_800_000_000).unwrap(),
     };
     let source = Source { name: "file.yaml".into(), bytes, found: false };
-    lint(Sources { files: vec![source], charts: Vec::new() }, &options).unwrap()
+    linted(vec![source], options)
 }
 
 /// Examples and wrong manifests.
 fn manifests() -> Vec<Vec<u8>> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources = read(&[root.join("examples"), root.join("tests/lint")]).unwrap();
+    let sources = read(&[in_repository("examples"), in_repository("tests/lint")]).unwrap();
     sources.files.into_iter().map(|source| source.bytes).collect()
 }
 
