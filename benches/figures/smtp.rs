@@ -279,7 +279,10 @@ pub fn target(sink: SocketAddr, ca: &str) -> Target {
         server_name: ServerName::try_from("127.0.0.1").unwrap(),
         hello_name: "corp.example".into(),
         proxy: None,
-        egress: Arc::new(egress::Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: Vec::new() }),
+        egress: Arc::new(egress::Policy {
+            allow: vec!["127.0.0.0/8".parse().unwrap()],
+            ..egress::Policy::default()
+        }),
         deadlines: Deadlines::default(),
         auth_hint: None,
     }

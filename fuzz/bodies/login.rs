@@ -150,7 +150,10 @@ fn target(address: std::net::SocketAddr) -> Target {
         server_name: ServerName::try_from("mail.test").expect("a name"),
         hello_name: "client.test".into(),
         proxy: None,
-        egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().expect("a network")], deny: vec![] }),
+        egress: Arc::new(Policy {
+            allow: vec!["127.0.0.0/8".parse().expect("a network")],
+            ..Policy::default()
+        }),
         deadlines: Deadlines::all(Duration::from_secs(5)),
         auth_hint: None,
     }

@@ -135,6 +135,9 @@ reasons! {
     /// The proxy does not connect us to the server.
     ProxyRefused,
 
+    /// The server was not reached, and this operator does not tell why.
+    Unreachable,
+
     // Tokens.
     /// The token endpoint cannot be reached.
     TokenEndpointUnavailable,
@@ -292,6 +295,37 @@ reasons! {
     ExchangeOnlineBasicAuth,
     /// The password travels unencrypted.
     PasswordUnencrypted,
+}
+
+impl Reason {
+    /// Whether it tells what there is in the network, and not what a server says that has proved who it is.
+    pub const fn is_about_the_network(self) -> bool {
+        matches!(
+            self,
+            Self::NameNotFound
+                | Self::NameServerUnavailable
+                | Self::EgressDenied
+                | Self::ConnectionRefused
+                | Self::ConnectTimeout
+                | Self::HostUnreachable
+                | Self::ConnectionClosed
+                | Self::ReplyTimeout
+                | Self::ProtocolViolation
+                | Self::NotTLS
+                | Self::TLSOnConnect
+                | Self::CertificateUnknownIssuer
+                | Self::CertificateExpired
+                | Self::CertificateNameMismatch
+                | Self::CertificateInvalid
+                | Self::TLSVersionTooOld
+                | Self::TLSHandshakeFailed
+                | Self::ProxyUnavailable
+                | Self::ProxyAuthenticationFailed
+                | Self::ProxyRefused
+                | Self::TokenEndpointUnavailable
+                | Self::Unreachable
+        )
+    }
 }
 
 impl std::fmt::Display for Reason {

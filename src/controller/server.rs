@@ -85,7 +85,12 @@ fn learn(context: &Context, key: &ObjectKey, config: &MailServerConfig) {
     {
         return;
     }
-    let server = Server::from_config(config).map(Arc::new).map_err(Arc::from);
+    let lockdown = &delivery.settings.lockdown;
+    let server = Server::from_config(config).and_then(|server| match lockdown.objections(&server) {
+        problems if problems.is_empty() => Ok(Arc::new(server)),
+        problems => Err(problems),
+    });
+    let server = server.map_err(Arc::from);
     let usable = server.is_ok();
     delivery.catalog_mut().servers.insert(key.clone(), server);
     context.review_dependents(&Dependency::Server(key.clone()));

@@ -28,6 +28,7 @@ use crate::cluster::events::Events;
 use crate::domain::binding::Binding;
 use crate::domain::catalog::Catalog;
 use crate::domain::egress;
+use crate::domain::lockdown::Lockdown;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outbox::{Item, Outbox};
 use crate::domain::server::Account;
@@ -64,6 +65,8 @@ pub struct Settings {
     pub binding: Binding,
     /// Where connections may go.
     pub egress: Arc<egress::Policy>,
+    /// What specs may not say, and what tenants are not told.
+    pub lockdown: Lockdown,
     /// Limits of each step of a session.
     pub deadlines: Deadlines,
     /// How long a session waits for the next message. Servers drop idle clients after 60 s.
@@ -88,6 +91,7 @@ impl Settings {
             default_server: None,
             binding: Binding::default(),
             egress: Arc::default(),
+            lockdown: Lockdown::default(),
             deadlines: Deadlines::default(),
             session_idle: Duration::from_secs(45),
             session_age: Duration::from_mins(30),

@@ -34,10 +34,33 @@ impl Delivery {
         let started = std::time::Instant::now();
         let mut verification = Verification::begin(server.generation, Timestamp::now());
         let session = self.stages(server, &mut verification).await;
+        if self.settings.lockdown.one_network_error {
+            verification = self.veil(server, verification, started).await;
+        }
         verification.at = Timestamp::now();
         let opened = session.map(|session| Opened { session, fingerprint: verification.fingerprint.clone() });
         self.metrics.opened(&verification, started.elapsed());
         (verification, opened)
+    }
+
+    /// Keeps from tenants what a failure would tell of the network. Whoever runs the operator finds it in the log.
+    async fn veil(&self, server: &Server, found: Verification, started: std::time::Instant) -> Verification {
+        let Some((stage, failure)) = found.failed.clone() else { return found };
+        let veiled = found.veiled();
+        if veiled.failed.as_ref().is_some_and(|(_, shown)| *shown != failure) {
+            let (stage, reason, message) = (stage.as_str(), failure.reason.as_str(), &failure.message);
+            tracing::info!(server = %server.key, stage, reason, message, "server not reached");
+            // A refusal is there at once, silence only after the deadline: that, too, would tell one from the other.
+            tokio::time::sleep(self.settings.deadlines.connect.saturating_sub(started.elapsed())).await;
+        }
+        veiled
+    }
+
+    /// Shows a stage as it passes, where somebody watches and may know.
+    fn passed(&self, server: &Server, found: &Verification) {
+        if !self.settings.lockdown.one_network_error || found.server.is_some() {
+            self.servers.passed(&server.key, found);
+        }
     }
 
     async fn stages(&self, server: &Server, found: &mut Verification) -> Option<Session> {
@@ -49,18 +72,18 @@ impl Delivery {
         let target = step(found, CredentialsResolved, target)?;
         let reason = if server.login == Login::None { Reason::NoLogin } else { Reason::Succeeded };
         found.pass(CredentialsResolved, reason, "everything the spec refers to was found and may be used");
-        self.servers.passed(&server.key, found);
+        self.passed(server, found);
 
         // First of all, so that a token that shows by itself that it will be refused bothers no mail server.
         let acquired = match &server.login {
             Login::OAuth2(login) => Some(self.acquire(server, login, &credentials, found).await?),
             Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
         };
-        self.servers.passed(&server.key, found);
+        self.passed(server, found);
 
         let resolved = step(found, NameResolved, smtp::resolve(&target).await)?;
         found.pass(NameResolved, Reason::Succeeded, resolved.in_words(&target));
-        self.servers.passed(&server.key, found);
+        self.passed(server, found);
 
         let connection = step(found, Connected, smtp::connect(&target, &resolved.addresses).await)?;
         let address = connection.info().address;
@@ -69,13 +92,13 @@ impl Delivery {
             Some(_) => format!("connected to {} through the proxy at {address}", server.host_and_port()),
         };
         found.pass(Connected, Reason::Succeeded, message);
-        self.servers.passed(&server.key, found);
+        self.passed(server, found);
 
         let login = target::login(server, &credentials, acquired.as_ref().map(|acquired| &*acquired.token));
         let connection = connection.hiding(login.as_ref());
         let connection = step(found, Secured, connection.secure().await)?;
         describe(server, connection.info(), found);
-        self.servers.passed(&server.key, found);
+        self.passed(server, found);
 
         let authenticated = connection.authenticate(login.as_ref()).await;
         if let Err(failure) = &authenticated

@@ -24,6 +24,8 @@ pub struct Catalog {
     pub servers: HashMap<ObjectKey, Result<Arc<Server>, Arc<[Problem]>>>,
     /// Labels of namespaces by name.
     pub namespaces: HashMap<String, Labels>,
+    /// Whether Notifications may name servers and templates of their own namespace only.
+    pub own_namespace_only: bool,
     operator_namespace: Arc<str>,
     templates: HashMap<Source, Arc<KnownTemplate>>,
     /// Templates that are to be checked and that nobody checks yet.

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod likeness;
 pub mod lease;
 pub mod locale;
+pub mod lockdown;
 pub mod lookup;
 pub mod masking;
 pub mod material;

@@ -124,8 +124,96 @@ impl Verification {
         self.failed = Some((stage, failure.into()));
     }
 
+    /// The same as somebody may see it who must not find out what there is in the network: whatever kept us from a
+    /// server that has proved who it is, is one word, at one stage, and what was found on the way is left out.
+    #[must_use]
+    pub fn veiled(mut self) -> Self {
+        let Some((stage, failure)) = &self.failed else { return self };
+        let stage = match stage {
+            ConditionType::NameResolved | ConditionType::Connected | ConditionType::Secured => {
+                ConditionType::NameResolved
+            }
+            ConditionType::TokenAcquired if failure.reason.is_about_the_network() => {
+                ConditionType::TokenAcquired
+            }
+            _ => return self,
+        };
+        let what = "the server was not reached over a connection that can be relied on; this operator tells tenants no \
+                    more (--one-network-error), and its log does. Check host, port and tls.mode, and that the operator may \
+                    connect there";
+        let mut veil = StageFailure::temporary(Reason::Unreachable, what);
+        veil.phase = Phase::Connect;
+        self.passed.retain(|(passed, ..)| {
+            STAGES.iter().position(|s| s == passed) < STAGES.iter().position(|s| *s == stage)
+        });
+        self.failed = Some((stage, veil));
+        self
+    }
+
     /// Whether the server takes mail from us.
     pub fn succeeded(&self) -> bool {
         self.failed.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(stage: ConditionType, reason: Reason, permanence: Permanence) -> Verification {
+        let mut found = Verification::begin(1, Timestamp::UNIX_EPOCH);
+        for passed in STAGES.into_iter().take_while(|passed| *passed != stage) {
+            found.pass(passed, Reason::Succeeded, format!("{passed:?} at 10.0.0.1"));
+        }
+        let mut failure = StageFailure::temporary(reason, "10.0.0.1 is what it is");
+        failure.permanence = permanence;
+        failure.retry_after = Some(Duration::from_secs(7));
+        found.fail(stage, failure);
+        found
+    }
+
+    #[test]
+    fn what_keeps_us_from_a_server_is_one_word() {
+        use ConditionType::{
+            Authenticated, Connected, CredentialsResolved, NameResolved, Secured, TokenAcquired,
+        };
+        let (temporary, held) = (Permanence::Temporary, Permanence::UntilChanged);
+        let mut seen = Vec::new();
+        for (stage, reason, permanence) in [
+            (NameResolved, Reason::NameNotFound, temporary),
+            (NameResolved, Reason::NameServerUnavailable, temporary),
+            (NameResolved, Reason::EgressDenied, held),
+            (Connected, Reason::ConnectionRefused, temporary),
+            (Connected, Reason::ConnectTimeout, temporary),
+            (Connected, Reason::HostUnreachable, temporary),
+            (Connected, Reason::ProtocolViolation, temporary),
+            (Connected, Reason::EgressDenied, held),
+            (Connected, Reason::ProxyRefused, held),
+            (Secured, Reason::NotTLS, temporary),
+            (Secured, Reason::StartTLSNotOffered, temporary),
+            (Secured, Reason::CertificateUnknownIssuer, temporary),
+        ] {
+            seen.push(failed(stage, reason, permanence).veiled());
+        }
+        assert!(seen.iter().all(|found| Some(found) == seen.first()), "{seen:#?}");
+        let shown = format!("{:?}", seen.first());
+        assert!(
+            shown.contains("Unreachable")
+                && !shown.contains("10.0.0.1 is")
+                && !shown.contains("NameResolved at")
+        );
+        for reason in [Reason::EgressDenied, Reason::TokenEndpointUnavailable, Reason::CertificateExpired] {
+            let found = failed(TokenAcquired, reason, held).veiled();
+            assert_eq!(found, failed(TokenAcquired, Reason::TokenEndpointUnavailable, temporary).veiled());
+        }
+        // What a server says that has proved who it is, and what is wrong with our own objects, is told.
+        for (stage, reason) in [
+            (CredentialsResolved, Reason::SecretNotFound),
+            (TokenAcquired, Reason::InvalidClientSecret),
+            (Authenticated, Reason::AuthenticationFailed),
+        ] {
+            let found = failed(stage, reason, held);
+            assert_eq!(found.clone().veiled(), found);
+        }
     }
 }

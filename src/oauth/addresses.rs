@@ -16,7 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An address in the URL itself never passes through the resolver.
 pub(super) fn check_literal(url: &Url, egress: &egress::Policy) -> Result<(), egress::Refusal> {
-    literal(url).map_or(Ok(()), |address| egress.check(address))
+    literal(url).map_or(Ok(()), |address| egress.check(host(url), address))
+}
+
+/// As a name or an address, without brackets.
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or_default().trim_matches(['[', ']'])
 }
 
 fn literal(url: &Url) -> Option<IpAddr> {
@@ -39,18 +44,17 @@ pub(super) async fn check_proxied(url: &Url, proxy: &Url, egress: &egress::Polic
             HttpError::Proxy(Reason::ProxyUnavailable, Permanence::Temporary, why)
         })?,
     };
-    permitted(found, egress).map_err(HttpError::ProxyDenied)?;
+    permitted(host(proxy), found, egress).map_err(HttpError::ProxyDenied)?;
     check_literal(url, egress).map_err(HttpError::Denied)?;
     let behind = tokio::time::timeout(PATIENCE, look_up(url)).await;
     for address in behind.into_iter().flatten().flatten() {
-        egress.check(address.ip()).map_err(HttpError::Denied)?;
+        egress.check(host(url), address.ip()).map_err(HttpError::Denied)?;
     }
     Ok(())
 }
 
 async fn look_up(url: &Url) -> std::io::Result<Vec<SocketAddr>> {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    Ok(tokio::net::lookup_host((host, 0)).await?.collect())
+    Ok(tokio::net::lookup_host((host(url), 0)).await?.collect())
 }
 
 /// Resolves names like the system does and keeps the addresses that the policy admits. The connection
@@ -65,18 +69,19 @@ impl Resolve for PermittedAddresses {
         Box::pin(async move {
             // Port 0 stands for the URL's.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            Ok(Box::new(permitted(found.collect(), &egress)?.into_iter()) as Addrs)
+            Ok(Box::new(permitted(name.as_str(), found.collect(), &egress)?.into_iter()) as Addrs)
         })
     }
 }
 
 /// The addresses the policy admits; its refusal if there were addresses and it admits none.
 fn permitted(
+    host: &str,
     mut found: Vec<SocketAddr>,
     egress: &egress::Policy,
 ) -> Result<Vec<SocketAddr>, egress::Refusal> {
     let mut refusal = None;
-    found.retain(|address| match egress.check(address.ip()) {
+    found.retain(|address| match egress.check(host, address.ip()) {
         Ok(()) => true,
         Err(refused) => {
             refusal.get_or_insert(refused);
@@ -105,7 +110,7 @@ mod tests {
             (&["169.254.169.254:0", "127.0.0.1:0"], None),
             (&[], Some(&[])),
         ] {
-            assert_eq!(permitted(addresses(found), &policy).ok(), left.map(addresses), "{found:?}");
+            assert_eq!(permitted("", addresses(found), &policy).ok(), left.map(addresses), "{found:?}");
         }
     }
 }

@@ -1,11 +1,16 @@
 //! The command line. Each flag of `run` is an environment variable as well: `--log-level` is
 //! `MAIL_OPERATOR_LOG_LEVEL`.
 
+mod lockdown;
+
 use crate::domain::binding::Binding;
+use crate::domain::egress::{self, Denied};
 use crate::domain::object::ObjectKey;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use std::net::SocketAddr;
+
+pub use lockdown::{LockdownArguments, Only};
 
 /// Outgoing mail of an organisation as Kubernetes objects.
 #[derive(Debug, Parser)]
@@ -56,9 +61,16 @@ pub struct RunArguments {
     /// Network that may be connected to although it is loopback, link-local or the like; may be repeated.
     #[arg(long, env = "MAIL_OPERATOR_EGRESS_ALLOW", value_delimiter = ',', value_name = "CIDR")]
     pub egress_allow: Vec<IpNet>,
-    /// Network that must never be connected to; may be repeated, and wins over --egress-allow.
-    #[arg(long, env = "MAIL_OPERATOR_EGRESS_DENY", value_delimiter = ',', value_name = "CIDR")]
-    pub egress_deny: Vec<IpNet>,
+    /// Network that must never be connected to; may be repeated, and wins over --egress-allow. The word `cluster` refuses
+    /// the networks of Pods and Services as if they were loopback: --egress-allow permits parts of them.
+    #[arg(long, env = "MAIL_OPERATOR_EGRESS_DENY", value_delimiter = ',', value_name = "CIDR|cluster")]
+    pub egress_deny: Vec<Denied>,
+    /// Network of Pods or Services that `--egress-deny cluster` means; may be repeated. Default: all private ranges.
+    #[arg(long, env = "MAIL_OPERATOR_CLUSTER_NETWORK", value_delimiter = ',', value_name = "CIDR")]
+    pub cluster_network: Vec<IpNet>,
+    /// For clusters whose tenants do not trust each other.
+    #[command(flatten)]
+    pub lockdown: LockdownArguments,
     /// Address for /livez, /readyz and /metrics.
     #[arg(long, env = "MAIL_OPERATOR_ADMIN_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub admin_address: SocketAddr,
@@ -80,6 +92,27 @@ pub struct RunArguments {
     /// Bring the schemas of the three CRDs up to date at the start.
     #[arg(long, env = "MAIL_OPERATOR_MANAGE_CRDS", default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
     pub manage_crds: bool,
+}
+
+impl RunArguments {
+    /// Where connections may go.
+    pub fn egress(&self) -> egress::Policy {
+        let denied = |denied: &Denied| match denied {
+            Denied::Network(network) => Some(*network),
+            Denied::Cluster => None,
+        };
+        let cluster = match (self.egress_deny.contains(&Denied::Cluster), self.cluster_network.as_slice()) {
+            (false, _) => Vec::new(),
+            (true, []) => egress::CLUSTER.iter().filter_map(|network| network.parse().ok()).collect(),
+            (true, networks) => networks.to_vec(),
+        };
+        egress::Policy {
+            allow: self.egress_allow.clone(),
+            deny: self.egress_deny.iter().filter_map(denied).collect(),
+            cluster,
+            only: self.lockdown.places(),
+        }
+    }
 }
 
 /// `--secret-binding`.

@@ -12,7 +12,6 @@ use crate::controller::{self, Context, Pending};
 use crate::delivery::vitals::Vitals;
 use crate::delivery::{self, Delivery, Settings};
 use crate::domain::catalog::Catalog;
-use crate::domain::egress;
 use admin::Admin;
 use arguments::RunArguments;
 use kube::Client;
@@ -79,7 +78,8 @@ pub async fn operate(
         let delivery = Delivery::new(cluster.clone(), settings, mail_metrics, vitals);
         admin.measure(delivery.clone());
         tokio::spawn(delivery.clone().settle_inherited());
-        let blank = Catalog::new(&arguments.operator_namespace);
+        let mut blank = Catalog::new(&arguments.operator_namespace);
+        blank.own_namespace_only = arguments.lockdown.no_cross_namespace_refs;
         let namespaces = arguments.namespaces;
         let context = Context::new(delivery.clone(), watches, namespaces, blank, controller_metrics, pending);
         let leadership = leadership::Leadership {
@@ -130,10 +130,8 @@ fn settings(arguments: &RunArguments, identity: String) -> Settings {
     Settings {
         default_server: arguments.default_server.clone(),
         binding: arguments.secret_binding.into(),
-        egress: Arc::new(egress::Policy {
-            allow: arguments.egress_allow.clone(),
-            deny: arguments.egress_deny.clone(),
-        }),
+        egress: Arc::new(arguments.egress()),
+        lockdown: arguments.lockdown.rules(),
         ..Settings::new(identity)
     }
 }

@@ -111,7 +111,10 @@ pub async fn resolve(target: &Target) -> Result<Resolved, Failure> {
     );
     let behind_proxy = behind.unwrap_or_default();
     for address in &behind_proxy {
-        target.egress.check(address.ip()).map_err(|refusal| Failure::egress_denied(&refusal))?;
+        target
+            .egress
+            .check(&target.host, address.ip())
+            .map_err(|refusal| Failure::egress_denied(&refusal))?;
     }
     let found = found.map_err(|error| {
         let what = match error {
@@ -131,7 +134,7 @@ fn permitted(target: &Target, host: &str, found: Vec<SocketAddr>) -> Result<Vec<
     let mut refused = None;
     let mut permitted = Vec::with_capacity(found.len());
     for address in found {
-        match target.egress.check(address.ip()) {
+        match target.egress.check(host, address.ip()) {
             Ok(()) => permitted.push(address),
             Err(refusal) => refused = refused.or(Some(refusal)),
         }
@@ -180,13 +183,13 @@ pub(super) struct Dialled {
 /// Connects to the first of `addresses` that answers, and through the proxy if there is one.
 pub(super) async fn dial(target: &Target, addresses: &[SocketAddr]) -> Result<Dialled, Failure> {
     let Some(proxy) = &target.proxy else {
-        let (stream, address) = connect(target, addresses).await?;
+        let (stream, address) = connect(target, &target.host, addresses).await?;
         return Ok(Dialled { transport: Transport::Left(stream), surplus: Vec::new(), address });
     };
     if let Ok(server) = target.host.parse::<IpAddr>() {
-        target.egress.check(server).map_err(|refusal| Failure::egress_denied(&refusal))?;
+        target.egress.check(&target.host, server).map_err(|refusal| Failure::egress_denied(&refusal))?;
     }
-    let (stream, address) = connect(target, addresses).await.map_err(|failure| {
+    let (stream, address) = connect(target, &proxy.host, addresses).await.map_err(|failure| {
         let detail = format!("the proxy: {}", failure.detail);
         match failure.reason {
             Reason::EgressDenied => Failure { detail, ..failure },
@@ -198,14 +201,18 @@ pub(super) async fn dial(target: &Target, addresses: &[SocketAddr]) -> Result<Di
     Ok(Dialled { transport, surplus, address })
 }
 
-/// TCP. All addresses share one budget, each gets an even part of what is left, so that one silent
+/// TCP to `host`. All addresses share one budget, each gets an even part of what is left, so that one silent
 /// address does not use up another's time.
-async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
+async fn connect(
+    target: &Target,
+    host: &str,
+    addresses: &[SocketAddr],
+) -> Result<(TcpStream, SocketAddr), Failure> {
     let deadline = Instant::now() + target.deadlines.connect;
     let mut last = None;
     for (index, &address) in addresses.iter().enumerate() {
         // Asked again, since the addresses came through the caller's hands.
-        if let Err(refusal) = target.egress.check(address.ip()) {
+        if let Err(refusal) = target.egress.check(host, address.ip()) {
             last = Some(Failure::egress_denied(&refusal));
             continue;
         }

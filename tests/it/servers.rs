@@ -8,6 +8,7 @@ mod credentials;
 mod encryption;
 mod exchange_online;
 mod grants;
+mod lockdown;
 mod network;
 mod proxies;
 mod rotation;

@@ -28,6 +28,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* A yes or no of `lockdown`: what the value says, else what `enabled` says. */}}
+{{- define "mail-operator.locked" -}}
+{{- $value := get .lockdown .name -}}
+{{- if kindIs "bool" $value }}{{ $value }}{{ else }}{{ .lockdown.enabled }}{{ end -}}
+{{- end -}}
+
 {{/* Says no to values that fit the schema one by one but not together. */}}
 {{- define "mail-operator.validate" -}}
 {{- with .Values -}}
@@ -41,6 +47,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- fail (printf "defaultServer lies in the namespace %s, which the operator would not see: add it to namespaces" $namespace) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if and .lockdown.enabled (not .lockdown.egress) -}}
+{{- fail "lockdown.enabled needs lockdown.egress: list the networks, addresses and names of your mail servers and token endpoints, such as smtp.office365.com and login.microsoftonline.com" -}}
+{{- end -}}
+{{- if and .lockdown.enabled (ne .secretBinding "Required") -}}
+{{- fail "lockdown.enabled needs secretBinding: Required" -}}
 {{- end -}}
 {{- if and (eq .metrics.monitor "ServiceMonitor") (not .metrics.service) -}}
 {{- fail "metrics.monitor: ServiceMonitor needs metrics.service: true (PodMonitor does not)" -}}

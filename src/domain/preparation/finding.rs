@@ -44,6 +44,9 @@ pub(super) fn server(
     namespace: &str,
 ) -> Result<Arc<Server>, Obstacle> {
     let key = server_key(notification, default_server, catalog);
+    if let Some(ObjectRef { namespace: Some(other), .. }) = &notification.spec.server_ref {
+        stays(catalog, other, namespace, Reason::ServerNotPermitted, "spec.serverRef.namespace")?;
+    }
     let Some(known) = catalog.servers.get(&key) else {
         let hint = match (&notification.spec.server_ref, default_server) {
             (Some(_), _) => "create it, and this message goes out by itself".into(),
@@ -66,6 +69,24 @@ pub(super) fn server(
         return Err(Obstacle::unresolved(Reason::ServerNotPermitted, message));
     }
     Ok(server.clone())
+}
+
+/// Whether the operator lets Notifications of `namespace` name objects of `other`. Asked before anything is looked for.
+fn stays(
+    catalog: &Catalog,
+    other: &str,
+    namespace: &str,
+    reason: Reason,
+    field: &str,
+) -> Result<(), Obstacle> {
+    if other == namespace || !catalog.own_namespace_only {
+        return Ok(());
+    }
+    let message = format!(
+        "{field}: this operator permits no references to other namespaces (--no-cross-namespace-refs); create another \
+         Notification that names one of namespace {namespace}, or none"
+    );
+    Err(Obstacle::unresolved(reason, message))
 }
 
 /// A name that was likely meant. Only of the Notification's own namespace: names of other namespaces are
@@ -97,6 +118,7 @@ pub(super) fn template(reference: &ObjectRef, catalog: &Catalog, namespace: &str
             absent_template(message)
         });
     };
+    stays(catalog, other, namespace, Reason::TemplateNotPermitted, "spec.message.templateRef.namespace")?;
     let source = Source::object(other, name);
     let Some(known) = catalog.template(&source) else {
         let hint = if catalog.is_standard(name) {

@@ -46,7 +46,7 @@ struct Setup {
 fn loopback_permitted() -> Arc<egress::Policy> {
     Arc::new(egress::Policy {
         allow: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
-        deny: vec![],
+        ..egress::Policy::default()
     })
 }
 

@@ -149,6 +149,7 @@ async fn addresses_that_are_refused_stay_so_through_a_proxy() {
         let denied = egress::Policy {
             allow: vec!["127.0.0.0/8".parse().unwrap()],
             deny: vec!["127.0.0.9/32".parse().unwrap(), "::1/128".parse().unwrap()],
+            ..egress::Policy::default()
         };
         setup.tokens = Tokens::new(Arc::new(denied));
         let url = format!("{scheme}://127.0.0.1:{}", proxy.address().port());
@@ -168,7 +169,7 @@ async fn a_name_that_leads_to_a_refused_address_is_refused_whatever_else_it_lead
     // `localhost` is 127.0.0.1 and, on most machines, ::1.
     let (mut setup, proxy) = through("http", None, |builder| builder).await;
     setup.request.proxy.as_mut().unwrap().url.set_host(Some("127.0.0.2")).unwrap();
-    let policy = egress::Policy { allow: vec!["127.0.0.2/32".parse().unwrap()], deny: Vec::new() };
+    let policy = egress::Policy { allow: vec!["127.0.0.2/32".parse().unwrap()], ..egress::Policy::default() };
     setup.tokens = Tokens::new(Arc::new(policy));
     let failure = setup.get(0).await.unwrap_err();
     assert_eq!(failure.reason, Reason::EgressDenied, "{failure}");

@@ -66,7 +66,7 @@ fn plain(address: SocketAddr) -> Target {
         server_name: ServerName::try_from("mail.test").unwrap(),
         hello_name: "client.test".into(),
         proxy: None,
-        egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
+        egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], ..Policy::default() }),
         deadlines: Deadlines::all(Duration::from_secs(20)),
         auth_hint: None,
     }

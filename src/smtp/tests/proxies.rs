@@ -237,7 +237,7 @@ async fn egress_rules_hold_for_the_proxy_and_for_what_is_known_of_the_target() {
     let server = ScriptedSmtp::builder().start().await;
     let through = ScriptedProxy::builder(Speech::Http).start(server.address()).await;
     let through_it = Some(proxy(&pki, &Speech::Http, through.address()));
-    let allowing = |net: &str| Arc::new(Policy { allow: vec![net.parse().unwrap()], deny: vec![] });
+    let allowing = |net: &str| Arc::new(Policy { allow: vec![net.parse().unwrap()], ..Policy::default() });
     let base = Target { proxy: through_it, ..plain(server.address()) };
     let other_than_proxy = allowing("127.9.9.9/32");
     let only_proxy = allowing("127.0.0.1/32");

@@ -2,6 +2,7 @@
 
 use super::{ask, chart, helm, helm_offline, objects, rendered, values_files};
 use crate::cluster::{cluster, namespace};
+use clap::Parser;
 use mail_operator_testbed::ControlPlane;
 
 #[tokio::test]
@@ -30,6 +31,11 @@ async fn wrong_values_are_refused_with_their_name() {
         ("secretBinding: Optional", "at '/secretBinding'"),
         ("egress: {allow: [10.0.0.0]}", "at '/egress/allow/0'"),
         ("egress: {deny: [10.0.0.0/33]}", "at '/egress/deny/0'"),
+        ("egress: {deny: [pods]}", "at '/egress/deny/0'"),
+        ("egress: {clusterNetworks: [cluster]}", "at '/egress/clusterNetworks/0'"),
+        ("lockdown: {enabled: 'yes'}", "at '/lockdown/enabled'"),
+        ("lockdown: {proxies: [proxy.corp.example]}", "at '/lockdown/proxies/0'"),
+        ("lockdown: {noProxies: true}", "'noProxies' not allowed"),
         ("log: {level: verbose}", "at '/log/level'"),
         ("log: {format: no}", "at '/log/format'"),
         ("workers: 0", "at '/workers'"),
@@ -48,6 +54,11 @@ async fn wrong_values_are_refused_with_their_name() {
         ),
         ("{namespaces: [a], defaultServer: b/corp}", "namespace b, which the operator would not see"),
         ("metrics: {monitor: ServiceMonitor, service: false}", "needs metrics.service"),
+        ("lockdown: {enabled: true}", "lockdown.enabled needs lockdown.egress"),
+        (
+            "{lockdown: {enabled: true, egress: [smtp.corp.example]}, secretBinding: WhenAnnotated}",
+            "needs secretBinding: Required",
+        ),
     ] {
         let arguments = ["template", "x", &chart(), "--namespace", "mail", "--values", "-"];
         let refusal = helm_offline(&arguments, values).await.expect_err(values);
@@ -202,6 +213,55 @@ async fn restricted_to_namespaces() {
     }
     ask(plane, &[&["get", "networkpolicy", "restricted-mail-operator"], &namespaced[..]].concat()).await;
     helm(plane, &[&["uninstall", "restricted"], &namespaced[..]].concat()).await.unwrap();
+}
+
+/// The operator's arguments, and whether there is a NetworkPolicy.
+async fn locked(values: &str) -> (Vec<String>, bool) {
+    let text = helm_offline(&["template", "x", &chart(), "--values", "-"], values).await.unwrap();
+    let objects = objects(&text);
+    let of_kind = |kind: &str| objects.iter().find(|object| object["kind"] == kind);
+    let arguments =
+        of_kind("Deployment").unwrap()["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+    (serde_json::from_value(arguments).unwrap(), of_kind("NetworkPolicy").is_some())
+}
+
+#[tokio::test]
+async fn one_value_locks_down_and_each_can_be_set_by_itself() {
+    let strict = [
+        "--egress-deny=cluster",
+        "--egress-only=smtp.corp.example",
+        "--no-cross-namespace-refs=true",
+        "--proxies-only=none",
+        "--no-private-cas=true",
+        "--plaintext-only=none",
+        "--one-network-error=true",
+    ];
+    let (arguments, policy) = locked("lockdown: {enabled: true, egress: [smtp.corp.example]}").await;
+    for argument in strict {
+        assert!(arguments.iter().any(|found| found == argument), "{argument} is missing: {arguments:?}");
+    }
+    assert!(policy);
+    // What the chart passes, the operator understands.
+    let line = std::iter::once("mail-operator").chain(arguments.iter().map(String::as_str));
+    mail_operator::process::arguments::Arguments::try_parse_from(line).unwrap();
+
+    let (arguments, policy) = locked("{}").await;
+    let names: Vec<_> = strict.iter().map(|argument| argument.split('=').next().unwrap()).collect();
+    assert!(!arguments.iter().any(|found| names.iter().any(|name| found.starts_with(name))), "{arguments:?}");
+    assert!(!policy);
+
+    // One rule less than all, and one alone.
+    let values = "lockdown: {enabled: true, egress: [smtp.corp.example], noCrossNamespaceRefs: false, networkPolicy: false, \
+                  proxies: ['http://proxy.corp.example:3128']}";
+    let (arguments, policy) = locked(values).await;
+    assert!(!arguments.iter().any(|found| found.starts_with("--no-cross-namespace-refs")), "{arguments:?}");
+    assert!(
+        arguments.contains(&"--proxies-only=http://proxy.corp.example:3128".into()) && !policy,
+        "{arguments:?}"
+    );
+    let (arguments, _) = locked("lockdown: {plaintextServers: []}").await;
+    assert!(arguments.contains(&"--plaintext-only=none".into()), "{arguments:?}");
+    assert!(!arguments.iter().any(|found| found.starts_with("--proxies-only")), "{arguments:?}");
 }
 
 #[tokio::test]

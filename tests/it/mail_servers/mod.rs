@@ -60,7 +60,10 @@ fn target(server: &MailServer, tls: TlsMode) -> Target {
         server_name: ServerName::try_from("127.0.0.1").unwrap(),
         hello_name: "corp.example".into(),
         proxy: None,
-        egress: Arc::new(egress::Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: Vec::new() }),
+        egress: Arc::new(egress::Policy {
+            allow: vec!["127.0.0.0/8".parse().unwrap()],
+            ..egress::Policy::default()
+        }),
         deadlines: Deadlines::all(Duration::from_secs(20)),
         auth_hint: None,
     }

@@ -244,7 +244,7 @@ impl Attempt<'_> {
             server_name: ServerName::try_from("mail.test").unwrap(),
             hello_name: "client.test".into(),
             proxy: None,
-            egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: vec![] }),
+            egress: Arc::new(Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], ..Policy::default() }),
             deadlines,
             auth_hint: matches!(self.cell.place, Place::AuthPlainAlone | Place::PlainResponse)
                 .then_some(PLAIN_ALONE),
