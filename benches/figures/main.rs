@@ -1,13 +1,14 @@
 //! What the operator costs, measured against peers in the same run: ratios, printed as a table and written to
 //! `target/bench/results.json`. Nothing here passes or fails. `docs/performance.md` says how to read it.
 //!
-//! `make bench`, or `cargo bench --bench figures -- smtp delivery latency memory` for some of it. `FIGURES_SCALE=0.05`
+//! `make bench`, or `cargo bench --bench figures -- smtp evaluation delivery latency memory` for some of it. `FIGURES_SCALE=0.05`
 //! takes a twentieth of the messages and objects: good for trying the program, not for figures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 #![allow(clippy::cast_precision_loss, reason = "counts become ratios, and stay far below 2^52")]
 
 mod counters;
 mod delivery;
+mod evaluation;
 mod latency;
 mod memory;
 mod report;
@@ -29,7 +30,7 @@ use tokio::runtime::Runtime;
 static ALLOCATOR: AllocCounter<Jemalloc> = AllocCounter(Jemalloc);
 
 /// The parts of the programme, in their order.
-const PARTS: [&str; 4] = ["smtp", "delivery", "latency", "memory"];
+const PARTS: [&str; 5] = ["smtp", "evaluation", "delivery", "latency", "memory"];
 
 fn main() {
     // Before anything else: with two providers in the tree rustls would refuse to choose.
@@ -60,7 +61,10 @@ async fn measure(servers: &Runtime, wanted: impl Fn(&str) -> bool) -> Report {
     if wanted("smtp") {
         smtp::measure(scale, &mut report).await;
     }
-    if PARTS[1..].iter().any(|part| wanted(part)) {
+    if wanted("evaluation") {
+        evaluation::measure(scale, &mut report).await;
+    }
+    if PARTS[2..].iter().any(|part| wanted(part)) {
         let stage = Stage::start(servers, authority).await;
         if wanted("delivery") {
             delivery::measure(&stage, scale, &mut report).await;

@@ -107,6 +107,20 @@ const FIGURES: &[Figure] = &[
         held_back_by: "",
     },
     Figure {
+        key: Borrowed("evaluation_short_cpu_ms_added_per_message"),
+        connections: &[],
+        aim: AtMost(0.2),
+        what: "CPU of both processes, twice, over rendering in one: a template of two lines",
+        held_back_by: "",
+    },
+    Figure {
+        key: Borrowed("evaluation_standard_cpu_ms_added_per_message"),
+        connections: &[],
+        aim: AtMost(0.2),
+        what: "the same for a standard message: MJML in a layout",
+        held_back_by: "",
+    },
+    Figure {
         key: Borrowed("delivery_over_two_writes_8"),
         connections: &[],
         aim: AtLeast(1.3),

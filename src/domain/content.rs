@@ -193,6 +193,20 @@ pub fn from_literal(content: &Content) -> Result<Rendered, Vec<Problem>> {
 
 /// The first character that may not stand in any text of a mail: controls other than tab, CR and LF.
 pub(super) fn stray_control(text: &str) -> Option<char> {
+    // Almost no text has any, and each text of a message is looked at: by blocks, which the processor does at once.
+    // Controls are 00 to 1F, 7F, and 80 to 9F, whose first octet in UTF-8 is C2.
+    let suspicious = |octet: u8| match octet {
+        b'\t' | b'\r' | b'\n' => false,
+        0..0x20 | 0x7F | 0xC2 => true,
+        _ => false,
+    };
+    if !text
+        .as_bytes()
+        .chunks(256)
+        .any(|block| block.iter().fold(false, |found, octet| found | suspicious(*octet)))
+    {
+        return None;
+    }
     text.chars().find(|c| c.is_control() && !matches!(c, '\t' | '\r' | '\n'))
 }
 
