@@ -132,7 +132,6 @@ impl Delivery {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "an error is used up by what is made of it")]
 fn unusable(error: tls::TlsSettingsError) -> StageFailure {
     StageFailure::until_changed(error.reason(), error.to_string())
 }

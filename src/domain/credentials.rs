@@ -6,6 +6,7 @@ use crate::api::mail_server_config::TlsMode;
 use crate::api::names::{ALLOW_PLAINTEXT, EXPIRES_AT};
 use crate::api::shared::{CAKind, CARef, SecretKeyRef};
 use crate::domain::binding::{self, Binding, Destination};
+use crate::domain::pem::{self, Broken};
 use crate::domain::secret::Secret;
 use crate::domain::server::{Grant, Login, OAuth2Login, Proof, Server};
 use crate::domain::verification::StageFailure;
@@ -350,31 +351,26 @@ impl<'a> Desk<'a> {
                 "{kind} {name} has no key {key}; put the CA certificates there, in PEM form"
             )));
         };
-        let pem = std::str::from_utf8(bytes).ok().filter(|pem| pem.contains("-----BEGIN CERTIFICATE-----"));
-        pem.map(Into::into).ok_or_else(|| {
-            wrong(format!(
-                "key {key} of {kind} {name} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)"
-            ))
-        })
+        let broken = |broken| wrong(format!("key {key} of {kind} {name} {broken}"));
+        pem::certificates(bytes).map_err(broken)?;
+        std::str::from_utf8(bytes).map(Into::into).map_err(|_| broken(Broken::Binary))
     }
 
     fn key_pair(&self, name: &str) -> Result<KeyPair, StageFailure> {
         let stored = self.stored(name)?;
-        let part = |key: &str| {
-            let bytes = stored.data.get(key).map(|bytes| bytes.as_slice());
-            bytes
-                .and_then(|bytes| std::str::from_utf8(bytes).ok())
-                .filter(|pem| pem.contains("-----BEGIN "))
-                .ok_or_else(|| {
-                    StageFailure::until_changed(
-                        Reason::ClientCertificateInvalid,
-                        format!(
-                            "Secret {name} must be of type kubernetes.io/tls: its key {key} holds no PEM"
-                        ),
-                    )
-                })
+        let wrong = |why: String| {
+            let message = format!("Secret {name} must be of type kubernetes.io/tls: its key {why}");
+            StageFailure::until_changed(Reason::ClientCertificateInvalid, message)
         };
-        Ok(KeyPair { chain_pem: part("tls.crt")?.to_owned(), key_pem: Secret::new(part("tls.key")?) })
+        let part = |key: &str, check: &dyn Fn(&[u8]) -> Result<(), Broken>| {
+            let Some(bytes) = stored.data.get(key) else { return Err(wrong(format!("{key} is missing"))) };
+            let broken = |broken: Broken| wrong(format!("{key} {broken}"));
+            check(bytes).map_err(broken)?;
+            std::str::from_utf8(bytes).map_err(|_| broken(Broken::Binary))
+        };
+        let chain = part("tls.crt", &|bytes| pem::certificates(bytes).map(drop))?;
+        let key = part("tls.key", &|bytes| pem::private_key(bytes).map(drop))?;
+        Ok(KeyPair { chain_pem: chain.to_owned(), key_pem: Secret::new(key) })
     }
 }
 

@@ -25,6 +25,7 @@ pub mod message;
 pub mod object;
 pub mod outbox;
 pub mod outcome;
+pub mod pem;
 pub mod preparation;
 pub mod problem;
 pub mod recipients;

@@ -5,15 +5,13 @@
 use super::failure::TokenFailure;
 use crate::api::Reason;
 use crate::domain::failure::Permanence;
+use crate::domain::pem::{self, Broken, BrokenPair};
 use crate::domain::secret::Secret;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use ring::digest;
-use rustls::crypto;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::{CertifiedKey, SigningKey};
-use rustls::{InconsistentKeys, SignatureScheme};
+use rustls::SignatureScheme;
+use rustls::sign::SigningKey;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -96,33 +94,16 @@ impl fmt::Debug for Key {
 impl Key {
     /// The key of a client certificate, which has to be the one in the chain's first certificate.
     pub(super) fn of_certificate(chain_pem: &str, key_pem: &Secret) -> Result<Self, TokenFailure> {
-        let broken = |why: String| {
+        let broken = |why: BrokenPair| {
             let message = format!("the client certificate cannot sign: {why}");
             TokenFailure::new(Reason::ClientCertificateInvalid, Permanence::UntilChanged, message)
         };
-        let chain = CertificateDer::pem_slice_iter(chain_pem.as_bytes())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| broken(format!("tls.crt is no PEM ({error})")))?;
-        let Some(own) = chain.first() else { return Err(broken("tls.crt holds no certificate".into())) };
+        let certified = pem::pair(chain_pem.as_bytes(), key_pem.expose().as_bytes()).map_err(broken)?;
+        let own = certified.cert.first().ok_or_else(|| broken(BrokenPair::Chain(Broken::NoCertificate)))?;
         let digest = Sha256::digest(own);
         let thumbprint = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, own);
         let thumbprint =
             thumbprint.as_ref().iter().fold(String::new(), |hex, octet| format!("{hex}{octet:02X}"));
-        let signing = load(key_pem.expose()).map_err(|why| broken(format!("tls.key {why}")))?;
-        let certified = CertifiedKey::new(chain, signing);
-        match certified.keys_match() {
-            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
-            Err(rustls::Error::InconsistentKeys(_)) => {
-                let why = "tls.key is not the key of the first certificate in tls.crt; put both from the same \
-                           source into the Secret";
-                return Err(broken(why.into()));
-            }
-            Err(_) => {
-                return Err(broken(
-                    "the first certificate in tls.crt is no X.509 certificate of version 3".into(),
-                ));
-            }
-        }
         Ok(Self {
             signing: certified.key,
             named: Some(("x5t#S256", URL_SAFE_NO_PAD.encode(digest))),
@@ -179,19 +160,6 @@ fn joined(der: &[u8], octets: usize) -> Option<Vec<u8>> {
     Some(joined)
 }
 
-/// Reads a private key: PKCS#8, PKCS#1 or SEC1; RSA, P-256, P-384 or Ed25519. The error continues "the key …".
-fn load(pem: &str) -> Result<Arc<dyn SigningKey>, &'static str> {
-    if pem.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || pem.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err("is locked with a passphrase; unlock it with `openssl pkey -in KEY -out tls.key`");
-    }
-    let der = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| match error {
-        pem::Error::NoItemsFound => "holds no private key in PEM form (-----BEGIN PRIVATE KEY-----)",
-        _ => "is broken PEM; copy the whole file, with its first and last line",
-    })?;
-    crypto::ring::sign::any_supported_type(&der)
-        .map_err(|_| "is no RSA key of 2048 to 8192 bits, nor one for P-256, P-384 or Ed25519")
-}
-
 /// A service account's key file, as Google's console hands it out.
 pub(super) struct ServiceAccount {
     /// `client_email`: the account.
@@ -237,7 +205,8 @@ impl ServiceAccount {
         let email = given(file.client_email).ok_or_else(|| broken("it has no client_email"))?;
         let private_key = given(file.private_key).ok_or_else(|| broken("it has no private_key"))?;
         let private_key = Secret::new(private_key);
-        let signing = load(private_key.expose()).map_err(|why| broken(&format!("its private_key {why}")))?;
+        let signing = pem::signing_key(private_key.expose().as_bytes())
+            .map_err(|why| broken(&format!("its private_key {why}")))?;
         let named = given(file.private_key_id).map(|id| ("kid", id));
         Ok(Self {
             email,

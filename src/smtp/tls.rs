@@ -4,9 +4,10 @@
 
 use crate::api::Reason;
 use crate::domain::failure::{Failure, Peer, tls_problem};
+use crate::domain::pem::{self, Broken, BrokenPair};
 use crate::domain::secret::Secret;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::sync::Arc;
@@ -29,18 +30,18 @@ pub struct ClientCertificate<'a> {
     pub key: &'a Secret,
 }
 
-/// Why TLS settings cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why TLS settings cannot be used. Has no room for what a library says: see [`crate::domain::pem`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TlsSettingsError {
     /// The bundle is empty or broken.
-    #[error("reading the CA bundle: {0}")]
-    Bundle(String),
+    #[error("the CA bundle {0}")]
+    Bundle(Broken),
     /// Certificate and key are broken or do not belong together.
-    #[error("reading the client certificate: {0}")]
-    ClientCertificate(String),
+    #[error("the client certificate cannot be used: {0}")]
+    ClientCertificate(BrokenPair),
     /// The crypto provider lacks the versions, which would be a mistake in the build.
-    #[error("setting up TLS: {0}")]
-    Provider(String),
+    #[error("TLS cannot be set up: this build lacks the versions that are wanted; please report it")]
+    Provider,
 }
 
 impl TlsSettingsError {
@@ -49,7 +50,7 @@ impl TlsSettingsError {
         match self {
             Self::Bundle(_) => Reason::CANotFound,
             Self::ClientCertificate(_) => Reason::ClientCertificateInvalid,
-            Self::Provider(_) => Reason::TLSHandshakeFailed,
+            Self::Provider => Reason::TLSHandshakeFailed,
         }
     }
 }
@@ -64,15 +65,7 @@ pub fn system_roots() -> Arc<RootCertStore> {
 
 /// The certificate authorities of a PEM bundle, all of which must be readable.
 pub fn bundled_roots(pem: &[u8]) -> Result<Arc<RootCertStore>, TlsSettingsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| TlsSettingsError::Bundle(error.to_string()))?;
-        roots.add(certificate).map_err(|error| TlsSettingsError::Bundle(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(TlsSettingsError::Bundle("there is no PEM certificate in it".to_owned()));
-    }
-    Ok(Arc::new(roots))
+    pem::roots(pem).map(Arc::new).map_err(TlsSettingsError::Bundle)
 }
 
 /// Builds the config that all sessions with one server share; sharing it is what lets them resume.
@@ -87,17 +80,12 @@ pub fn client_config(
     };
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(versions)
-        .map_err(|error| TlsSettingsError::Provider(error.to_string()))?
+        .map_err(|_| TlsSettingsError::Provider)?
         .with_root_certificates(roots);
     let Some(certificate) = certificate else { return Ok(Arc::new(builder.with_no_client_auth())) };
-    // The errors of the PEM reader name the section, never its content.
-    let broken = |error: &dyn std::fmt::Display| TlsSettingsError::ClientCertificate(error.to_string());
-    let chain = CertificateDer::pem_slice_iter(certificate.certificates)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| broken(&error))?;
-    let key =
-        PrivateKeyDer::from_pem_slice(certificate.key.expose().as_bytes()).map_err(|error| broken(&error))?;
-    builder.with_client_auth_cert(chain, key).map(Arc::new).map_err(|error| broken(&error))
+    let pair = pem::pair(certificate.certificates, certificate.key.expose().as_bytes())
+        .map_err(TlsSettingsError::ClientCertificate)?;
+    Ok(Arc::new(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair)))))
 }
 
 /// What the status shows of a TLS connection.
@@ -156,7 +144,7 @@ impl TlsInfo {
 
 /// When the first certificate of a PEM chain ends; `None` if there is none to be read.
 pub fn not_after(pem: &[u8]) -> Option<jiff::Timestamp> {
-    describe(&CertificateDer::from_pem_slice(pem).ok()?)?.not_after
+    describe(pem::certificates(pem).ok()?.first()?)?.not_after
 }
 
 fn describe(der: &[u8]) -> Option<CertificateInfo> {

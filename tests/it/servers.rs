@@ -4,6 +4,7 @@
 #![allow(clippy::too_many_lines, reason = "tables are long")]
 
 mod admission;
+mod broken_secrets;
 mod credentials;
 mod encryption;
 mod exchange_online;

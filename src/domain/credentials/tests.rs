@@ -190,8 +190,8 @@ fn a_bundle_is_pem_under_its_key() {
             Some(stored(&[], &[("tls.crt", CA.as_bytes())])),
             "has no key ca.crt; put the CA certificates there",
         ),
-        ("ConfigMap", Some(stored(&[], &[("ca.crt", b"MIIB")])), "holds no certificate in PEM form"),
-        ("Secret", Some(stored(&[], &[("ca.crt", b"\xff")])), "holds no certificate in PEM form"),
+        ("ConfigMap", Some(stored(&[], &[("ca.crt", b"MIIB")])), "is broken PEM; copy the whole file"),
+        ("Secret", Some(stored(&[], &[("ca.crt", b"\xff")])), "is binary, not text in PEM form"),
     ] {
         let objects = ca.map(|ca| named([("ca", ca)])).unwrap_or_default();
         let fetched = match kind {
@@ -226,7 +226,7 @@ fn a_client_certificate_is_a_pair() {
         assert_eq!(reason, Reason::ClientCertificateInvalid);
         assert!(message.contains("type kubernetes.io/tls") && message.contains(key), "{message}");
     }
-    let key = b"-----BEGIN PRIVATE KEY-----\ncanary";
+    let key = b"-----BEGIN PRIVATE KEY-----\nY2FuYXJ5\n-----END PRIVATE KEY-----\n";
     let found = resolve(&server, &with(&[("tls.crt", CA.as_bytes()), ("tls.key", key)]), Binding::Required);
     assert_eq!(found.unwrap().client_certificate.unwrap().chain_pem, CA);
 }

@@ -130,7 +130,7 @@ async fn certificates_that_cannot_sign() {
     let cut = good.key_pem.lines().take(2).collect::<Vec<_>>().join("\n");
     let odd = good.certificate_pem.replacen("MII", "AAA", 1);
     for (chain, key, says) in [
-        ("", good.key_pem.as_str(), "tls.crt holds no certificate"),
+        ("", good.key_pem.as_str(), "tls.crt is empty"),
         (&good.key_pem, &good.key_pem, "tls.crt holds no certificate"),
         (&odd, &good.key_pem, "is no X.509 certificate"),
         (&good.certificate_pem, &other.key_pem, "tls.key is not the key of the first certificate in tls.crt"),

@@ -186,9 +186,9 @@ async fn a_ca_bundle_is_looked_for_where_the_spec_says_and_described_when_it_is_
         ),
         (
             json!({ "ca.crt": "MIIB" }),
-            "key ca.crt of ConfigMap ca holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
+            "key ca.crt of ConfigMap ca is broken PEM; copy the whole file, with its first and last line",
         ),
-        (json!({ "ca.crt": broken }), "reading the CA bundle"),
+        (json!({ "ca.crt": broken }), "the CA bundle holds something that is no X.509 certificate"),
     ] {
         space.kubectl(&["delete", "configmap", "ca", "--ignore-not-found"]).await;
         let map =
@@ -239,9 +239,16 @@ async fn a_client_certificate_opens_a_server_that_demands_one() {
 
     verified(&space, "good").await;
     let resolved = "CredentialsResolved";
-    fails(&space, "mismatch", resolved, "ClientCertificateInvalid", Mends::AChange, &["client certificate"])
-        .await;
-    let words = ["Secret empty must be of type kubernetes.io/tls", "tls.crt holds no PEM"];
+    fails(
+        &space,
+        "mismatch",
+        resolved,
+        "ClientCertificateInvalid",
+        Mends::AChange,
+        &["tls.key is not the key of the first certificate"],
+    )
+    .await;
+    let words = ["Secret empty must be of type kubernetes.io/tls", "tls.crt is empty"];
     fails(&space, "empty", resolved, "ClientCertificateInvalid", Mends::AChange, &words).await;
     let words = ["Secret absent does not exist in namespace servers-mutual-tls", "create it"];
     fails(&space, "absent", resolved, "SecretNotFound", Mends::AChange, &words).await;
