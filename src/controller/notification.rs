@@ -27,6 +27,8 @@ use std::time::Duration;
 const UNFINISHED: &str = "status.finished!=true";
 /// Reviews (a fresh read each) under way at once.
 const REVIEWS: usize = 16;
+/// As many of them one namespace may have.
+const SHARE: usize = 8;
 /// How often the clock is looked at for what has run out.
 const TICK: Duration = Duration::from_secs(1);
 /// Judgements that wait for an evaluation, and reports (status writes of what cannot be sent), begun at once; the
@@ -59,13 +61,14 @@ async fn follow(context: &Arc<Context>) {
                     context.delivery.reviews.push(key);
                     continue;
                 }
-                if context.delivery.evaluator.is_apart(&key.namespace) {
-                    // It may take seconds, and only a few of its kind may hold what others need.
+                if context.delivery.evaluator.takes_long(&key.namespace) {
+                    // It may take seconds, and there namespaces take turns.
                     context.delivery.reviews.push(key);
                     continue;
                 }
                 // Not waited for, lest one namespace's mistakes delay another's mail; but bounded.
-                let Ok(turn) = judgements.clone().acquire_owned().await else { continue };
+                let turn = pulse.waiting(judgements.clone().acquire_owned()).await;
+                let Ok(turn) = turn else { continue };
                 let context = context.clone();
                 tokio::spawn(async move {
                     let report = judge(&context, &key, &notification, &Material::default()).await;
@@ -76,7 +79,8 @@ async fn follow(context: &Arc<Context>) {
                 });
             }
             Seen::Undecodable { key, resource_version, created, problem } => {
-                let Ok(turn) = judgements.clone().acquire_owned().await else { continue };
+                let turn = pulse.waiting(judgements.clone().acquire_owned()).await;
+                let Ok(turn) = turn else { continue };
                 let context = context.clone();
                 tokio::spawn(async move {
                     undecodable(&context, &key, &resource_version, created, &problem).await;
@@ -96,30 +100,37 @@ async fn follow(context: &Arc<Context>) {
 
 /// Looks again, with a fresh copy, at those that somebody asked to.
 async fn review(context: &Arc<Context>) {
-    let keys = futures::stream::unfold((), |()| async { Some((context.delivery.reviews.next().await, ())) });
-    keys.for_each_concurrent(REVIEWS, |key| async move {
-        let pulse = context.delivery.vitals.of(Loop::Reviews);
-        pulse.begin();
-        match context.delivery.cluster.notification(&key).await {
-            Ok(Some(notification)) => {
-                let material =
-                    context.delivery.cluster.material(&key.namespace, &Needs::of(&notification)).await;
-                let Ok(material) = material else {
+    let next = || context.delivery.reviews.next(SHARE);
+    let reviews = futures::stream::unfold((), |()| async { Some((next().await, ())) });
+    reviews
+        .for_each_concurrent(REVIEWS, |review| async move {
+            let key = review.key.clone();
+            let pulse = context.delivery.vitals.of(Loop::Reviews);
+            pulse.begin();
+            match context.delivery.cluster.notification(&key).await {
+                Ok(Some(notification)) => {
+                    let material =
+                        context.delivery.cluster.material(&key.namespace, &Needs::of(&notification)).await;
+                    let Ok(material) = material else {
+                        tokio::time::sleep(TICK).await;
+                        return context.delivery.reviews.push(key);
+                    };
+                    // Evaluations have a time of their own, and wait for their turns.
+                    pulse.rest();
+                    let report = judge(context, &key, &notification, &material).await;
+                    pulse.begin();
+                    if let Some(report) = report {
+                        write(context, &key, &notification, &report).await;
+                    }
+                }
+                Ok(None) | Err(Error::Refused(_)) => context.waiting.remove(&key),
+                Err(_) => {
                     tokio::time::sleep(TICK).await;
-                    return context.delivery.reviews.push(key);
-                };
-                if let Some(report) = judge(context, &key, &notification, &material).await {
-                    write(context, &key, &notification, &report).await;
+                    context.delivery.reviews.push(key);
                 }
             }
-            Ok(None) | Err(Error::Refused(_)) => context.waiting.remove(&key),
-            Err(_) => {
-                tokio::time::sleep(TICK).await;
-                context.delivery.reviews.push(key);
-            }
-        }
-    })
-    .await;
+        })
+        .await;
 }
 
 /// Judges a Notification and puts it where it belongs; returns the status to be written, if any.

@@ -60,7 +60,7 @@ async fn follow(context: &Context) {
         let news = pulse.waiting(async {
             tokio::select! {
                 seen = events.next() => News::Seen(seen),
-                key = context.reassessments.next() => News::Surroundings(key),
+                review = context.reassessments.next(1) => News::Surroundings(review.key.clone()),
                 checked = following.checks.next() => News::Checked(Box::new(checked)),
                 () = tokio::time::sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
                     News::PatienceIsOver
@@ -275,20 +275,23 @@ impl Checks {
 
 /// Writes the statuses of those of which something else is known, if it makes a difference to them.
 async fn report(context: &Context) {
-    let keys = futures::stream::unfold((), |()| async { Some((context.reports.next().await, ())) });
-    keys.for_each_concurrent(REPORTS, |key| async move {
-        let pulse = context.delivery.vitals.of(Loop::TemplateReports);
-        pulse.begin();
-        match context.delivery.cluster.message_template(&key).await {
-            Ok(Some(template)) => tell(context, &key, &template).await,
-            Ok(None) | Err(Error::Refused(_)) => {}
-            Err(_) => {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                context.reports.push(key);
+    let next = || context.reports.next(REPORTS);
+    let reports = futures::stream::unfold((), |()| async { Some((next().await, ())) });
+    reports
+        .for_each_concurrent(REPORTS, |report| async move {
+            let key = report.key.clone();
+            let pulse = context.delivery.vitals.of(Loop::TemplateReports);
+            pulse.begin();
+            match context.delivery.cluster.message_template(&key).await {
+                Ok(Some(template)) => tell(context, &key, &template).await,
+                Ok(None) | Err(Error::Refused(_)) => {}
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    context.reports.push(key);
+                }
             }
-        }
-    })
-    .await;
+        })
+        .await;
 }
 
 /// Tells on the object what is known of it.

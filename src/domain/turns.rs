@@ -12,6 +12,12 @@ const KEPT_APART: Duration = Duration::from_mins(10);
 /// How many evaluations of namespaces that are kept apart may wait; others are sent away.
 const APART_WAITING: usize = 8;
 
+/// What an evaluation takes that nobody should stand behind. A usual one takes a millisecond, and a new process some 20 ms.
+const SLOW: Duration = Duration::from_millis(250);
+
+/// How long a namespace is remembered for having had one.
+const KEPT_SLOW: Duration = Duration::from_mins(1);
+
 /// One that waits.
 pub type Ticket = u64;
 
@@ -33,6 +39,7 @@ pub struct Turns {
     running: HashMap<Arc<str>, usize>,
     waiting: VecDeque<(Arc<str>, VecDeque<Ticket>)>,
     apart: HashMap<Arc<str>, Timestamp>,
+    slow: HashMap<Arc<str>, Timestamp>,
     next: Ticket,
 }
 
@@ -44,6 +51,7 @@ impl Turns {
             running: HashMap::new(),
             waiting: VecDeque::new(),
             apart: HashMap::new(),
+            slow: HashMap::new(),
             next: 0,
         }
     }
@@ -101,6 +109,19 @@ impl Turns {
     /// Whether one of this namespace had to be ended lately.
     pub fn is_apart(&self, namespace: &str, now: Timestamp) -> bool {
         self.apart.get(namespace).is_some_and(|until| *until > now)
+    }
+
+    /// An evaluation of this namespace was answered after so long.
+    pub fn took(&mut self, namespace: &str, time: Duration, now: Timestamp) {
+        self.slow.retain(|_, until| *until > now);
+        if time >= SLOW {
+            self.slow.insert(namespace.into(), now.checked_add(KEPT_SLOW).unwrap_or(Timestamp::MAX));
+        }
+    }
+
+    /// Whether one of this namespace took long lately.
+    pub fn is_slow(&self, namespace: &str, now: Timestamp) -> bool {
+        self.slow.get(namespace).is_some_and(|until| *until > now)
     }
 
     /// That was a mistake: the machine was slow.
@@ -176,6 +197,18 @@ mod tests {
             assert_eq!(turns.leave(namespace), [0; 0]);
         }
         assert!(turns.is_idle());
+    }
+
+    #[test]
+    fn who_took_long_is_remembered_for_a_minute() {
+        let mut turns = Turns::new(3);
+        turns.took("quick", Duration::from_millis(20), at(0));
+        turns.took("slow", Duration::from_millis(1900), at(0));
+        turns.took("slow", Duration::from_millis(1), at(1));
+        let slow = |turns: &Turns, now| [turns.is_slow("quick", at(now)), turns.is_slow("slow", at(now))];
+        assert_eq!(slow(&turns, 59), [false, true]);
+        assert_eq!(slow(&turns, 60), [false, false]);
+        assert_eq!(turns.enter("slow", at(1)), Entry::Go, "its turn is like any other's");
     }
 
     #[test]
