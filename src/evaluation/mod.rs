@@ -68,6 +68,8 @@ pub struct Evaluator(Arc<Inner>);
 
 struct Inner {
     program: Program,
+    /// How long an answer may take.
+    time: Duration,
     state: Mutex<State>,
 }
 
@@ -95,13 +97,18 @@ pub enum Unanswered {
 impl Evaluator {
     /// Starts nothing yet.
     pub fn new(program: Program) -> Self {
+        Self::within(program, TIME)
+    }
+
+    /// The same with another time for each evaluation than [`TIME`]: tests with many that run away have no patience.
+    pub fn within(program: Program, time: Duration) -> Self {
         let state = State {
             turns: Turns::new(PROCESSES),
             waiting: HashMap::new(),
             idle: Vec::new(),
             is_sweeping: false,
         };
-        Self(Arc::new(Inner { program, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { program, time, state: Mutex::new(state) }))
     }
 
     /// Asks for something of a namespace. Takes at most twice [`TIME`] once its turn has come.
@@ -110,8 +117,10 @@ impl Evaluator {
         if !was_apart {
             let _turn = self.turn(namespace).await?;
             let mut process = self.process()?;
+            let began = Instant::now();
             match process.ask(question, None).await {
                 Ok(answer) => {
+                    self.state().turns.took(namespace, began.elapsed(), Timestamp::now());
                     self.keep(process);
                     return Ok(answer);
                 }
@@ -120,7 +129,7 @@ impl Evaluator {
             self.state().turns.keep_apart(namespace, Timestamp::now());
         }
         let _turn = self.turn(namespace).await?;
-        let mut process = Process::start(&self.0.program)?;
+        let mut process = Process::start(&self.0.program, self.0.time)?;
         let mut stage = None;
         let answer = process.ask(question, Some(&mut stage)).await;
         if let Err(Ended::By(limit)) = answer {
@@ -140,6 +149,13 @@ impl Evaluator {
     /// Whether something of the namespace had to be ended lately.
     pub fn is_apart(&self, namespace: &str) -> bool {
         self.state().turns.is_apart(namespace, Timestamp::now())
+    }
+
+    /// Whether evaluations of the namespace had to be ended or took long lately, so that nothing of others should stand
+    /// behind one of them.
+    pub fn takes_long(&self, namespace: &str) -> bool {
+        let (state, now) = (self.state(), Timestamp::now());
+        state.turns.is_apart(namespace, now) || state.turns.is_slow(namespace, now)
     }
 
     /// Checks a template. One that had to be ended has that as its problem.
@@ -179,7 +195,7 @@ impl Evaluator {
 
     fn process(&self) -> Result<Process, Unanswered> {
         let idle = self.state().idle.pop();
-        idle.map_or_else(|| Process::start(&self.0.program), |(process, _)| Ok(process))
+        idle.map_or_else(|| Process::start(&self.0.program, self.0.time), |(process, _)| Ok(process))
     }
 
     /// Keeps a process for the next question.

@@ -1,7 +1,7 @@
 //! One child process, as its parent sees it. Dropping it ends it.
 
 use super::frame::{self, Request, Said};
-use super::{Program, TIME, Unanswered};
+use super::{Program, Unanswered};
 use crate::domain::evaluation::{Answer, Limit, Question};
 use crate::domain::template::{Sources, Stage};
 use std::io;
@@ -11,11 +11,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::Instant;
 
-/// Time on a processor below which the machine was busy with something else for as long as [`TIME`].
-const FAIR: Duration = Duration::from_secs(1);
+/// Part of its time that an evaluation gets on a processor unless the machine is busy with something else.
+const FAIR: f64 = 0.5;
 
-/// How long the second try waits for that much time on a processor.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// So many times as long the second try waits for that much time on a processor.
+const PATIENCE: u32 = 5;
 
 /// A child process that waits for a question.
 pub(super) struct Process {
@@ -25,6 +25,8 @@ pub(super) struct Process {
     errors: ChildStderr,
     /// Whether this is its first question, so that all its processor time belongs to it.
     is_new: bool,
+    /// How long an answer may take.
+    time: Duration,
 }
 
 /// Why there is no answer.
@@ -38,7 +40,7 @@ pub(super) enum Ended {
 
 impl Process {
     /// Starts one. It inherits nothing of the environment, which may name credentials.
-    pub(super) fn start(program: &Program) -> Result<Self, Unanswered> {
+    pub(super) fn start(program: &Program, time: Duration) -> Result<Self, Unanswered> {
         let failed = |error: &dyn std::fmt::Display| Unanswered::NotStarted(error.to_string());
         let mut child = Command::new(&program.path)
             .args(&program.arguments)
@@ -52,7 +54,7 @@ impl Process {
             .map_err(|error| failed(&error))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(to), Some(from), Some(errors)) = pipes else { return Err(failed(&"it has no pipes")) };
-        Ok(Self { child, to, from, errors, is_new: true })
+        Ok(Self { child, to, from, errors, is_new: true, time })
     }
 
     /// Asks it something. `stage` is told each text that is worked on, if that is wanted. After an error the process
@@ -63,7 +65,8 @@ impl Process {
         mut stage: Option<&mut Option<Stage>>,
     ) -> Result<Answer, Ended> {
         let is_new = std::mem::replace(&mut self.is_new, false);
-        let patience = if is_new && stage.is_some() { PATIENCE } else { TIME };
+        let time = self.time;
+        let patience = if is_new && stage.is_some() { time * PATIENCE } else { time };
         let process = self.child.id();
         let asking = async {
             // A new one has compiled nothing yet.
@@ -80,10 +83,11 @@ impl Process {
             let mut asking = std::pin::pin!(asking);
             let began = Instant::now();
             loop {
-                if let Ok(outcome) = tokio::time::timeout(TIME, &mut asking).await {
+                if let Ok(outcome) = tokio::time::timeout(time, &mut asking).await {
                     break Ok(outcome);
                 }
-                let starved = is_new && process.and_then(processor_time).is_some_and(|used| used < FAIR);
+                let starved =
+                    is_new && process.and_then(processor_time).is_some_and(|used| used < time.mul_f64(FAIR));
                 if !starved || began.elapsed() >= patience {
                     break Err(if starved { Ended::Starved } else { Ended::By(Limit::Time) });
                 }
@@ -149,9 +153,9 @@ fn processor_time(process: u32) -> Option<Duration> {
 
 /// What ended a process.
 fn cause(status: ExitStatus, last_words: &str) -> Limit {
-    // What the standard library says when it has no memory; a process that is out of it is ended by SIGABRT, or by
-    // SIGKILL where the memory of the container is used up.
-    if last_words.contains("memory allocation of") {
+    // What the standard library says when it has no memory, or its stack has no room for what contains itself; such a
+    // process is ended by SIGABRT, or by SIGKILL where the memory of the container is used up.
+    if last_words.contains("memory allocation of") || last_words.contains("overflowed its stack") {
         return Limit::Memory;
     }
     by_signal(status).unwrap_or(Limit::Crash)
@@ -164,6 +168,8 @@ fn by_signal(status: ExitStatus) -> Option<Limit> {
     match status.signal()? {
         signal if signal == Signal::XCPU.as_raw() => Some(Limit::Time),
         signal if signal == Signal::KILL.as_raw() => Some(Limit::Memory),
+        // A stack without room for what contains itself. Nothing else does this, since there is no unsafe code.
+        signal if signal == Signal::SEGV.as_raw() || signal == Signal::BUS.as_raw() => Some(Limit::Memory),
         _ => None,
     }
 }

@@ -12,8 +12,12 @@ use std::time::{Duration, Instant};
 /// A list that contains itself twice, sixty times over.
 pub const TWICE: &str = "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}";
 
+pub fn program() -> Program {
+    Program::at(env!("CARGO_BIN_EXE_mail-operator"))
+}
+
 pub fn evaluator() -> Evaluator {
-    Evaluator::new(Program::at(env!("CARGO_BIN_EXE_mail-operator")))
+    Evaluator::new(program())
 }
 
 pub fn check(more: &Value) -> Question {

@@ -11,6 +11,7 @@ mod evaluation;
 mod first_mail;
 mod fuzz;
 mod generated;
+mod hostile_templates;
 mod install;
 mod kubectl_mail;
 mod leadership;

@@ -28,7 +28,7 @@ async fn a_blocked_event_loop_fails_livez_in_words_while_all_else_is_answered() 
         words.starts_with("event loop: no progress for 3") && words.contains("30 s are allowed"),
         "{words}"
     );
-    assert_eq!(operator.get("/readyz").await.unwrap().0, 200);
+    assert!(operator.get("/readyz").await.is_some());
     assert!(operator.get("/metrics").await.unwrap().1.contains("leader_election_master_status"));
     drop(release);
     eventually("livez is well again", SILENT, async || operator.get("/livez").await.unwrap().0 == 200).await;

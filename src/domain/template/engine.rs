@@ -63,3 +63,48 @@ fn undeclared(engine: &Environment<'static>, name: &str, nested: bool) -> BTreeS
     // Only texts that were added are asked for.
     stacker::grow(COMPILE_STACK, names).unwrap_or_default().into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The uses that hostile values are put to, in the processes where they can be ended.
+    const USES: &str = include_str!("../../../tests/hostile_templates/uses.txt");
+
+    /// The names that the engine shows after a word.
+    fn names(shown: &str, word: &str) -> Vec<String> {
+        let (_, after) = shown.split_once(&format!("{word}: [")).unwrap();
+        let (list, _) = after.split_once("], ").unwrap();
+        list.split(", ").map(|name| name.trim_matches('"').to_owned()).collect()
+    }
+
+    #[test]
+    fn hostile_values_are_put_to_every_use_there_is() {
+        let engine = new();
+        let shown = format!("{engine:?}");
+        let (filters, tests) = (names(&shown, "filters"), names(&shown, "tests"));
+        let functions: Vec<_> = engine.globals().map(|(name, _)| name.to_owned()).collect();
+        assert!(filters.len() > 50 && tests.len() > 40 && functions.len() > 2, "{shown}");
+        let uses: Vec<&str> = USES.lines().filter(|line| !line.starts_with("##")).collect();
+        let is_used =
+            |marks: [String; 3]| uses.iter().any(|line| marks.iter().any(|mark| line.contains(mark)));
+        let mut missing = Vec::new();
+        for name in filters {
+            if !is_used([format!("|{name} "), format!("|{name}("), format!("|{name}|")]) {
+                missing.push(format!("filter {name}"));
+            }
+        }
+        for name in tests {
+            if !is_used([format!(" is {name} "), format!(" is {name}("), format!("(\"{name}\",")]) {
+                missing.push(format!("test {name}"));
+            }
+        }
+        for name in functions {
+            if !is_used([format!("{{ {name}("), format!("== {name}("), format!("= {name}(")]) {
+                missing.push(format!("function {name}"));
+            }
+        }
+        assert!(missing.is_empty(), "tests/hostile_templates/uses.txt has no line for {missing:?}");
+    }
+}
