@@ -32,6 +32,10 @@ impl From<kube::Error> for Error {
                 429 | 500.. => Self::Unavailable(bounded(&status.message)),
                 _ => Self::Refused(bounded(&status.message)),
             },
+            // What the reader says quotes the answer, which may be a Secret.
+            kube::Error::SerdeError(_) => {
+                Self::Unavailable("its answer is not what this version of the operator expects".into())
+            }
             other => Self::Unavailable(bounded(&other.to_string())),
         }
     }
