@@ -2,6 +2,7 @@
 //! or names. Results go to standard output, everything that is said on the way to standard error.
 
 mod markdown;
+mod safe;
 mod table;
 mod text;
 mod time;
@@ -76,12 +77,12 @@ impl Display for Mark {
 
 /// A text in a style, which is dropped again where nobody wants colours.
 pub fn paint(style: Style, text: impl Display) -> String {
-    format!("{style}{text}{style:#}")
+    format!("{style}{}{style:#}", safe::text(&text.to_string()))
 }
 
 /// A line of the result. That nobody reads it any more (`| head`) is no failure.
 pub fn say(line: impl Display) {
-    let _ = writeln!(anstream::stdout().lock(), "{line}");
+    let _ = writeln!(anstream::stdout().lock(), "{}", safe::colored(&line.to_string()));
 }
 
 /// A word on the way: what is waited for, what somebody should know.
@@ -94,7 +95,27 @@ pub fn note(words: &str) {
 /// A mark and a text, wrapped beside it, with room for being indented.
 pub fn marked(mark: Mark, words: &str) -> Vec<String> {
     let beside = |(at, line)| if at == 0 { format!("{mark} {line}") } else { format!("  {line}") };
-    wrap(words, 4).into_iter().enumerate().map(beside).collect()
+    wrap(&safe::line(words), 4).into_iter().enumerate().map(beside).collect()
+}
+
+/// Text of somebody else, as it was written but for what a terminal would obey.
+pub fn quote(text: &str) {
+    say(safe::text(text));
+}
+
+/// Lines in place of what the terminal shows.
+pub fn redraw(lines: &[String]) {
+    let _ = write!(anstream::stdout().lock(), "\u{1b}[H\u{1b}[2J");
+    lines.iter().for_each(say);
+}
+
+/// Findings in a format, or for people, whole.
+pub fn findings(format: Option<Format>, text: &str) {
+    let text = match format {
+        Some(Format::Json | Format::Sarif) => safe::json(text),
+        Some(Format::Name | Format::Yaml | Format::Github) | None => safe::colored(text),
+    };
+    let _ = write!(anstream::stdout().lock(), "{text}");
 }
 
 /// Several lines of the result.
@@ -108,7 +129,9 @@ pub fn document(format: Format, name: &str, value: &impl Serialize) -> Result<()
         |error: &dyn Display| Failure::new(Exit::Failed, format!("the result cannot be printed: {error}"));
     match format {
         Format::Name => say(name),
-        Format::Json => say(serde_json::to_string_pretty(value).map_err(|error| unprintable(&error))?),
+        Format::Json => {
+            say(safe::json(&serde_json::to_string_pretty(value).map_err(|error| unprintable(&error))?));
+        }
         Format::Yaml => {
             // Through JSON, because the YAML writer's own idea of enums differs.
             let value = serde_json::to_value(value).map_err(|error| unprintable(&error))?;

@@ -3,6 +3,7 @@
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::{Flags, Format};
 use crate::cli::lint::{self, Options, Severity};
+use crate::cli::output;
 use crate::evaluation::{Evaluator, Program};
 use clap::Args;
 use jiff::Timestamp;
@@ -44,7 +45,7 @@ impl Lint {
         };
         let evaluator = Evaluator::new(Program::this());
         let report = lint::lint(lint::read(&self.paths)?, &options, &evaluator).await?;
-        anstream::print!("{}", report.write(flags.output));
+        output::findings(flags.output, &report.write(flags.output));
         Ok(report.exit())
     }
 }

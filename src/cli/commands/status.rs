@@ -57,7 +57,7 @@ impl Status {
                 seen = self.look(&cluster, &about, flags) => {
                     let (_, lines) = seen?;
                     if terminal {
-                        output::say(format_args!("\u{1b}[H\u{1b}[2J{}", lines.join("\n")));
+                        output::redraw(&lines);
                     } else if lines != before {
                         output::say_all(lines.clone());
                     }

@@ -1,5 +1,6 @@
 //! Tables as kubectl prints them, with colours; the last column is wrapped where there is a terminal.
 
+use crate::cli::output::safe;
 use crate::cli::output::text::{fit, width};
 use crate::cli::output::{DIM, Mark, paint};
 use anstyle::Style;
@@ -21,7 +22,8 @@ pub struct Cell {
 impl Cell {
     /// A text in a style.
     pub fn new(text: impl Into<String>, style: Style) -> Self {
-        Self { text: text.into(), style }
+        let text = text.into();
+        Self { text: safe::line(&text).into_owned(), style }
     }
 
     /// A mark.

@@ -1,5 +1,6 @@
 //! Widths: of texts as a terminal shows them, of the terminal, and lines that fit into it.
 
+use crate::cli::output::safe;
 use std::io::IsTerminal;
 use unicode_width::UnicodeWidthStr;
 
@@ -21,7 +22,7 @@ pub fn width() -> Option<usize> {
 /// A text as lines that leave room for `indent` columns before them.
 pub fn wrap(text: &str, indent: usize) -> Vec<String> {
     let room = width().map(|width| width.saturating_sub(indent).max(NARROWEST));
-    fit(text, room)
+    fit(&safe::text(text), room)
 }
 
 /// A text as lines of at most `room` columns; words that are longer stay whole, so that they can be copied.

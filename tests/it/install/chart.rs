@@ -264,6 +264,30 @@ async fn one_value_locks_down_and_each_can_be_set_by_itself() {
     assert!(!arguments.iter().any(|found| found.starts_with("--proxies-only")), "{arguments:?}");
 }
 
+/// Kinds that `view`, and that `edit`, let people read.
+async fn readable(values: &str) -> [Vec<String>; 2] {
+    let text = helm_offline(&["template", "x", &chart(), "--values", "-"], values).await.unwrap();
+    let objects = objects(&text);
+    ["view", "edit"].map(|role| {
+        let label = format!("rbac.authorization.k8s.io/aggregate-to-{role}");
+        let aggregated = objects.iter().filter(|object| object["metadata"]["labels"][&label] == "true");
+        let rules = aggregated.flat_map(|object| object["rules"].as_array().unwrap());
+        let reading = rules.filter(|rule| rule["verbs"].as_array().unwrap().contains(&"get".into()));
+        let kinds = reading.flat_map(|rule| rule["resources"].as_array().unwrap());
+        let mut kinds: Vec<String> = kinds.map(|kind| kind.as_str().unwrap().to_owned()).collect();
+        kinds.sort();
+        kinds
+    })
+}
+
+#[tokio::test]
+async fn view_can_be_kept_from_the_text_of_notifications() {
+    let all = ["mailserverconfigs", "messagetemplates", "notifications"].map(String::from).to_vec();
+    assert_eq!(readable("{}").await, [all.clone(), all.clone()]);
+    let without = all.iter().filter(|kind| *kind != "notifications").cloned().collect();
+    assert_eq!(readable("viewNotifications: false").await, [without, all]);
+}
+
 #[tokio::test]
 async fn everything_a_large_cluster_sets() {
     let plane = namespace("production").await;

@@ -121,7 +121,7 @@ impl Page {
         output::say_all(table.into_lines());
         output::say("");
         match (&self.text, &self.html) {
-            (Some(text), _) => output::say(text.trim_end()),
+            (Some(text), _) => output::quote(text.trim_end()),
             (None, Some(_)) => output::say(output::paint(DIM, "(HTML only: --html FILE or --open shows it)")),
             (None, None) => {}
         }
