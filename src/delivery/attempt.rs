@@ -48,6 +48,10 @@ pub(super) enum Flow {
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// A claim covers what goes out in about this time, so that a crash puts little in doubt.
 const CHUNK: Duration = Duration::from_secs(1);
+/// Rendering a message takes a millisecond; who takes so long has his namespace rest,
+const TAKES_LONG: Duration = Duration::from_millis(250);
+/// for so many times as long, the rendering included: others have four fifths of the time.
+const REST: u32 = 5;
 
 /// What an attempt works with.
 pub(super) struct Means<'a> {
@@ -226,7 +230,10 @@ impl Delivery {
         let recipients: Vec<_> = run.left.drain(..reservation.places().min(run.left.len())).collect();
         let answer = match prepared.question(&recipients) {
             Ok(question) => {
-                let Ok(answer) = self.evaluate(&run.item.key, &run.item.uid, question).await else {
+                let asked = Instant::now();
+                let answer = self.evaluate(&run.item.key, &run.item.uid, question).await;
+                self.make_up_for(run.item, asked.elapsed(), now);
+                let Ok(answer) = answer else {
                     put_back(run, recipients);
                     run.not_before = Some(after(now, self.paced(LATER)));
                     return Some(Flow::Yield);
@@ -265,6 +272,15 @@ impl Delivery {
         run.reservation = Some(reservation);
         let flow = self.transmit(run, accepted, &composed.message, means).await;
         refusal.map(Flow::Hold).or(flow)
+    }
+
+    /// A session waits while a message is rendered. Who takes long for that has no turn for a while, so that others have
+    /// most of the session's time.
+    fn make_up_for(&self, item: &Item, took: Duration, now: Timestamp) {
+        if took >= TAKES_LONG {
+            let until = after(now, took.saturating_mul(REST));
+            self.outbox().rest(&item.lane, &item.key.namespace, until, now);
+        }
     }
 
     /// Without a claim nothing is sent.

@@ -3,7 +3,8 @@
 //!
 //! A lane is the queue of one MailServerConfig. Within a lane namespaces take turns, and within a
 //! namespace the oldest due one goes first. A Notification that a worker has taken is *in hand*
-//! until it is put back or done with, and nobody else gets it.
+//! until it is put back or done with, and nobody else gets it. A namespace whose messages keep a lane's sessions busy for
+//! long, with what they take to be rendered, rests for a while after each.
 
 use crate::domain::object::{ObjectKey, Uid};
 use jiff::Timestamp;
@@ -32,7 +33,11 @@ pub struct Outbox {
     items: HashMap<Uid, Slot>,
     lanes: HashMap<ObjectKey, Lane>,
     expiries: BTreeSet<(Timestamp, Uid)>,
+    resting: Resting,
 }
+
+/// Until when namespaces have no turn in a lane.
+type Resting = HashMap<(ObjectKey, Arc<str>), Timestamp>;
 
 #[derive(Debug)]
 struct Slot {
@@ -89,7 +94,7 @@ impl Outbox {
             queue.turns.push_back(namespace.clone());
             let waiting = queue.queues.get_mut(&namespace)?;
             let Some((due, uid)) = waiting.first().cloned() else { continue };
-            if due > now {
+            if due > now || rests(&self.resting, lane, &namespace).is_some_and(|until| until > now) {
                 continue;
             }
             waiting.pop_first();
@@ -137,21 +142,35 @@ impl Outbox {
 
     /// How many workers this lane could use now, counted up to `most`.
     pub fn due(&self, lane: &ObjectKey, now: Timestamp, most: usize) -> usize {
-        let Some(lane) = self.lanes.get(lane) else { return 0 };
-        let due = lane.queues.values().flat_map(|queue| queue.iter().take_while(|(due, _)| *due <= now));
+        let Some(queues) = self.lanes.get(lane).map(|lane| &lane.queues) else { return 0 };
+        let awake = queues
+            .iter()
+            .filter(|(namespace, _)| rests(&self.resting, lane, namespace).is_none_or(|until| until <= now));
+        let due = awake.flat_map(|(_, queue)| queue.iter().take_while(|(due, _)| *due <= now));
         due.take(most).count()
     }
 
     /// Whether another namespace than `namespace` has something due in this lane.
     pub fn others_due(&self, lane: &ObjectKey, namespace: &str, now: Timestamp) -> bool {
         let queues = self.lanes.get(lane).map(|lane| &lane.queues);
-        let others = queues.into_iter().flatten().filter(|(other, _)| &***other != namespace);
+        let awake = |other: &Arc<str>| rests(&self.resting, lane, other).is_none_or(|until| until <= now);
+        let others = queues.into_iter().flatten().filter(|(other, _)| &***other != namespace && awake(other));
         others.filter_map(|(_, queue)| queue.first()).any(|(due, _)| *due <= now)
     }
 
     /// When the next Notification of a lane is due; in the past if one waits already.
     pub fn next_due(&self, lane: &ObjectKey) -> Option<Timestamp> {
-        self.lanes.get(lane)?.queues.values().filter_map(|queue| queue.first()).map(|(due, _)| *due).min()
+        let due = |(namespace, queue): (&Arc<str>, &BTreeSet<(Timestamp, Uid)>)| {
+            let (due, _) = queue.first()?;
+            Some(rests(&self.resting, lane, namespace).map_or(*due, |until| until.max(*due)))
+        };
+        self.lanes.get(lane)?.queues.iter().filter_map(due).min()
+    }
+
+    /// Gives a namespace no turn in a lane before `until`.
+    pub fn rest(&mut self, lane: &ObjectKey, namespace: &Arc<str>, until: Timestamp, now: Timestamp) {
+        self.resting.retain(|_, until| *until > now);
+        self.resting.insert((lane.clone(), namespace.clone()), until);
     }
 
     /// Takes out those whose time has run out, for the report; at most `most` at once.
@@ -225,6 +244,14 @@ impl Outbox {
     }
 }
 
+/// Until when a namespace rests. There is hardly ever one that does.
+fn rests(resting: &Resting, lane: &ObjectKey, namespace: &Arc<str>) -> Option<Timestamp> {
+    if resting.is_empty() {
+        return None;
+    }
+    resting.get(&(lane.clone(), namespace.clone())).copied()
+}
+
 /// Gives the room of a past rush back: a map keeps what it once needed, and an operator lives for months.
 pub fn shrink<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) {
     const WORTHWHILE: usize = 1024;
@@ -266,6 +293,27 @@ mod tests {
         outbox.put(item("small", "s0", 50));
         let order: Vec<_> = std::iter::from_fn(|| taken(&mut outbox, 60)).collect();
         assert_eq!(order, ["b0", "s0", "b1", "b2"]);
+    }
+
+    #[test]
+    fn who_keeps_sessions_busy_rests_in_that_lane_only() {
+        let mut outbox = Outbox::default();
+        let (lane, other) = (ObjectKey::new("mail", "default"), ObjectKey::new("mail", "other"));
+        let slow: Arc<str> = "slow".into();
+        outbox.put(item("slow", "x", 10));
+        outbox.put(item("small", "s", 10));
+        outbox.rest(&lane, &slow, at(60), at(20));
+        assert_eq!(outbox.due(&lane, at(20), 9), 1);
+        assert!(!outbox.others_due(&lane, "small", at(20)));
+        assert_eq!(taken(&mut outbox, 20).as_deref(), Some("s"));
+        assert_eq!(taken(&mut outbox, 59), None);
+        assert_eq!(outbox.next_due(&lane), Some(at(60)));
+        outbox.put(Item { lane: other.clone(), uid: Uid::from("u"), ..item("slow", "y", 10) });
+        assert!(outbox.take(&other, at(20)).is_some());
+        assert_eq!(taken(&mut outbox, 60).as_deref(), Some("x"));
+        outbox.rest(&lane, &slow, at(99), at(98));
+        outbox.rest(&other, &slow, at(120), at(100));
+        assert_eq!(outbox.resting.len(), 1, "what is over is forgotten");
     }
 
     #[test]
