@@ -6,6 +6,7 @@ use super::frame::{self, Received, Said};
 use super::limits;
 use crate::domain::evaluation::{Loaded, answer};
 use crate::domain::template::Stage;
+use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::process::ExitCode;
 
@@ -23,12 +24,21 @@ pub fn run() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let work = std::thread::Builder::new().stack_size(STACK).spawn(|| {
         let more_time = || limits::allow_time(TIME.as_secs() + 1);
-        work(&mut io::stdin().lock(), &mut io::stdout().lock(), more_time)
+        work(&mut io::stdin().lock(), &mut answers()?, more_time)
     });
     match work.map(std::thread::JoinHandle::join) {
         Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
         Ok(_) | Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Standard output as a file: as what the standard library makes of it, it would be written line by line, and the parent
+/// woken for each part.
+fn answers() -> io::Result<File> {
+    #[cfg(unix)]
+    return Ok(std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()?.into());
+    #[cfg(windows)]
+    return Ok(std::os::windows::io::AsHandle::as_handle(&io::stdout()).try_clone_to_owned()?.into());
 }
 
 /// Answers each question, after `begin`.

@@ -1,4 +1,5 @@
-//! What goes through the pipes: four octets of length (little-endian), then JSON.
+//! What goes through the pipes: four octets of length (little-endian), then MessagePack: no text has to be escaped, and read again,
+//! for each message.
 
 use crate::domain::evaluation::{Answer, Question};
 use crate::domain::template::{Sources, Stage};
@@ -39,7 +40,7 @@ pub(super) enum Said {
 /// A frame, ready to be written.
 pub(super) fn encode(content: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut frame = vec![0; 4];
-    serde_json::to_writer(&mut frame, content)?;
+    rmp_serde::encode::write_named(&mut frame, content).map_err(io::Error::other)?;
     let length = u32::try_from(frame.len() - 4).ok().filter(|length| *length as usize <= MAX);
     let length = length.ok_or_else(|| io::Error::other("too large to be evaluated"))?;
     if let Some(head) = frame.first_chunk_mut() {
@@ -56,7 +57,7 @@ pub(super) fn length(head: [u8; 4]) -> io::Result<usize> {
 
 /// The content of a frame.
 pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
-    Ok(serde_json::from_slice(body)?)
+    rmp_serde::from_slice(body).map_err(io::Error::other)
 }
 
 /// Writes a frame.
@@ -75,4 +76,40 @@ pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Opti
     let mut body = vec![0; length(head)?];
     from.read_exact(&mut body)?;
     decode(&body).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use serde_json::json;
+
+    /// Values of every type and size mean the same on the other side.
+    #[test]
+    fn questions_arrive_as_they_were() {
+        let values = json!({
+            "text": "Grüße \u{1F4E7} \"quoted\" \\ \t", "none": null, "yes": true, "no": false,
+            "numbers": [0, -1, i64::MIN, i64::MAX, u64::MAX, 1.5, -0.0, 1e300, 0.1],
+            "deep": [[[[{ "a": { "b": [] } }]]]], "long": "x".repeat(100_000),
+        });
+        let pair = ["a", "b"];
+        let question = json!({ "Render": {
+            "template": vec![7; 32], "locale": "de-CH", "values": values,
+            "names": { "recipient": pair, "sender": pair, "notification": pair }
+        } });
+        let question: Question = serde_json::from_value(question).unwrap();
+        let request = Request { question: &question, sources: None, step_by_step: false };
+        let mut bytes = Vec::new();
+        write(&mut bytes, &request).unwrap();
+        let received: Received = read(&mut bytes.as_slice()).unwrap().unwrap();
+        assert_eq!(received.question, question);
+        assert!(read::<Received>(&mut io::empty()).unwrap().is_none());
+        for cut in [1, 4, bytes.len() / 2, bytes.len() - 1] {
+            assert!(
+                read::<Received>(&mut bytes.get(..cut).unwrap()).is_ok_and(|read| read.is_none())
+                    == (cut < 4)
+            );
+        }
+        assert!(length(u32::MAX.to_le_bytes()).is_err());
+    }
 }
