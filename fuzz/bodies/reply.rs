@@ -3,7 +3,7 @@
 
 use mail_operator::domain::failure::{LoginKind, Phase, Reply, classify};
 use mail_operator::domain::masking::Mask;
-use mail_operator::smtp::protocol::{Capabilities, LONGEST_REPLY, LONGEST_REPLY_LINE, RawReply, Scanner};
+use mail_operator::smtp::protocol::{Capabilities, LONGEST_REPLY, RawReply, Scanner};
 
 /// The first byte says into how many pieces the rest is cut.
 pub fn reply(data: &[u8]) {
@@ -27,7 +27,7 @@ pub fn reply(data: &[u8]) {
     assert_eq!(Scanner::default().scan(&input[..length]), whole, "what follows a reply does not matter");
     assert_eq!(Scanner::default().scan(&input[..length - 1]), Ok(None), "a reply has one end");
     let raw = RawReply { code, bytes: &input[..length], mask: &Mask::default() };
-    assert!(raw.lines().all(|line| line.len() < LONGEST_REPLY_LINE && !line.contains(&b'\n')));
+    assert!(raw.lines().all(|line| line.len() < LONGEST_REPLY && !line.contains(&b'\n')));
     let offered = Capabilities::parse(raw);
     assert!(offered.extensions.len() <= 64 && offered.auth.len() <= 64);
     let words = offered.extensions.iter().chain(&offered.auth);

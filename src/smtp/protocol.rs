@@ -1,14 +1,14 @@
 //! Replies and commands as bytes (RFC 5321), without any I/O. Replies are bounded and checked
-//! strictly where leniency would be guessing: a wrong code, mixed codes and endless lines are
-//! violations. Commands are built only from parts that cannot end the line they stand in.
+//! strictly where leniency would be guessing: a wrong code, mixed codes and endless replies are
+//! violations. The length of a line is none: what counts is the code in front of it, and what is shown
+//! of the text behind is cut elsewhere. Commands are built only from parts that cannot end the line they stand in.
 
 use crate::domain::failure::Reply;
 use crate::domain::masking::Mask;
 use std::io::Write;
 
-/// The longest reply line, CRLF included. RFC 5321 says 512; services write more.
-pub const LONGEST_REPLY_LINE: usize = 2 * 1024;
-/// The longest reply, all lines together.
+/// The longest reply, all lines together, or in one line. RFC 5321 allows 512 bytes a line; services write more, and one
+/// that answers the message with a long line has still answered.
 pub const LONGEST_REPLY: usize = 64 * 1024;
 /// RFC 5321 section 4.5.3.1.6, without the CRLF.
 pub const LONGEST_TEXT_LINE: usize = 998;
@@ -27,18 +27,17 @@ pub enum Violation {
     /// One reply, several codes.
     #[error("the lines of one reply have different codes")]
     MixedCodes,
-    /// More than [`LONGEST_REPLY_LINE`] without an end.
-    #[error("a reply line has more than {LONGEST_REPLY_LINE} bytes")]
-    LongLine,
     /// More than [`LONGEST_REPLY`] without an end.
     #[error("a reply has more than {LONGEST_REPLY} bytes")]
     LongReply,
 }
 
-/// Finds the end of a reply that arrives in pieces, looking at each complete line once.
+/// Finds the end of a reply that arrives in pieces, looking at each byte for the end of its line once.
 #[derive(Debug, Default)]
 pub struct Scanner {
     line_start: usize,
+    /// Up to here the current line has no end.
+    searched: usize,
     code: Option<u16>,
 }
 
@@ -48,21 +47,24 @@ impl Scanner {
     pub fn scan(&mut self, input: &[u8]) -> Result<Option<(u16, usize)>, Violation> {
         loop {
             let rest = input.get(self.line_start..).unwrap_or_default();
-            let Some(end) = memchr::memchr(b'\n', rest) else {
-                return check_start(rest, self.line_start == 0).map(|()| None);
-            };
-            let length = end + 1;
-            if length > LONGEST_REPLY_LINE {
-                return Err(Violation::LongLine);
+            let new = input.get(self.searched..).unwrap_or_default();
+            let end = memchr::memchr(b'\n', new).map(|end| self.searched + end);
+            let line = end.and_then(|end| input.get(self.line_start..end)).unwrap_or(rest);
+            check_start(line, self.line_start == 0)?;
+            // With its end still to come, a line that fills the bound is over it.
+            if end.unwrap_or(input.len()) >= LONGEST_REPLY {
+                return Err(Violation::LongReply);
             }
-            let (code, is_last) = code_of(rest.get(..end).unwrap_or_default(), self.line_start == 0)?;
+            let Some(end) = end else {
+                self.searched = input.len();
+                return Ok(None);
+            };
+            let (code, is_last) = code_of(line)?;
             if *self.code.get_or_insert(code) != code {
                 return Err(Violation::MixedCodes);
             }
-            self.line_start += length;
-            if self.line_start > LONGEST_REPLY {
-                return Err(Violation::LongReply);
-            }
+            self.line_start = end + 1;
+            self.searched = self.line_start;
             if is_last {
                 return Ok(Some((code, self.line_start)));
             }
@@ -73,9 +75,6 @@ impl Scanner {
 /// Refuses the start of a line as soon as it cannot become a reply, so that a stranger is let go at
 /// his first bytes and not at the deadline.
 fn check_start(start: &[u8], is_first: bool) -> Result<(), Violation> {
-    if start.len() >= LONGEST_REPLY_LINE {
-        return Err(Violation::LongLine);
-    }
     match start {
         [] => Ok(()),
         [0x15 | 0x16, ..] if is_first => Err(Violation::Tls),
@@ -84,8 +83,8 @@ fn check_start(start: &[u8], is_first: bool) -> Result<(), Violation> {
     }
 }
 
-fn code_of(line: &[u8], is_first: bool) -> Result<(u16, bool), Violation> {
-    check_start(line, is_first)?;
+/// The code of a line whose start was checked, and whether it is the reply's last.
+fn code_of(line: &[u8]) -> Result<(u16, bool), Violation> {
     let [a, b, c, rest @ ..] = line else { return Err(Violation::NoCode) };
     let code = [a, b, c].iter().fold(0, |code, digit| code * 10 + u16::from(**digit - b'0'));
     match rest {

@@ -48,13 +48,30 @@ fn replies() {
 
 #[test]
 fn replies_are_bounded() {
-    let line = |length: usize| [b"250-".as_slice(), &vec![b'x'; length - 6], b"\r\n"].concat();
-    assert_eq!(scan(&line(LONGEST_REPLY_LINE)), Ok(None));
-    assert_eq!(scan(&line(LONGEST_REPLY_LINE + 1)), Err(Violation::LongLine));
-    assert_eq!(scan(&vec![b'2'; 3000]), Err(Violation::LongLine));
-    let full = line(1024).repeat(LONGEST_REPLY / 1024);
-    assert_eq!(Scanner::default().scan(&full), Ok(None));
-    assert_eq!(Scanner::default().scan(&[full, line(64)].concat()), Err(Violation::LongReply));
+    let line = |start: &[u8], length: usize| [start, &vec![b'x'; length - 6], b"\r\n"].concat();
+    // One line or many: the bound is the same, and up to it the length of a line means nothing.
+    for length in [512, 3_000, LONGEST_REPLY - 1, LONGEST_REPLY] {
+        assert_eq!(scan(&line(b"250 ", length)), Ok(Some((250, length))));
+    }
+    assert_eq!(scan(&line(b"250-", LONGEST_REPLY - 1)), Ok(None));
+    assert_eq!(scan(&line(b"250-", LONGEST_REPLY)), Err(Violation::LongReply), "no room for the last line");
+    assert_eq!(scan(&line(b"250 ", LONGEST_REPLY + 1)), Err(Violation::LongReply));
+    assert_eq!(scan(&line(b"250 ", LONGEST_REPLY)[..LONGEST_REPLY - 1]), Ok(None));
+    assert_eq!(scan(&vec![b'2'; LONGEST_REPLY]), Err(Violation::LongReply));
+    assert_eq!(scan(&vec![b'x'; 2 * LONGEST_REPLY]), Err(Violation::NoCode));
+    let full = line(b"250-", 1024).repeat(LONGEST_REPLY / 1024);
+    assert_eq!(scan(&full[..63 * 1024]), Ok(None));
+    assert_eq!(scan(&[full.as_slice(), b"250 x\r\n"].concat()), Err(Violation::LongReply));
+    assert_eq!(scan(&[&full[..63 * 1024], b"250 x\r\n"].concat()), Ok(Some((250, 63 * 1024 + 7))));
+}
+
+#[test]
+fn the_codes_of_a_long_line_count() {
+    let mask = &Mask::default();
+    let bytes = format!("550 5.1.1 {}\r\n", "no such user ".repeat(300));
+    let reply = RawReply { code: 550, bytes: bytes.as_bytes(), mask }.to_reply();
+    assert_eq!(reply.code_and_enhanced(), "550 5.1.1");
+    assert_eq!(reply.safe_text().chars().count(), 200);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! bounded buffer, each wait under a deadline. Knows no step of SMTP; whoever sees an error here
 //! must not use the wire again.
 
-use super::protocol::{LONGEST_REPLY_LINE, RawReply, Scanner, Violation};
+use super::protocol::{RawReply, Scanner, Violation};
 use super::tls;
 use super::transport::Transport;
 use crate::domain::failure::{Failure, Phase};
@@ -19,6 +19,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
+
+/// Room for what is read at once; nearly every reply fits.
+const READ: usize = 2 * 1024;
 
 /// A connection with its buffers.
 pub(super) struct Wire {
@@ -41,12 +44,12 @@ type Stream = Either<Transport, Box<TlsStream<Transport>>>;
 impl Wire {
     /// `input` has already been read.
     pub(super) fn new(transport: Transport, mut input: Vec<u8>) -> Self {
-        input.reserve(2 * LONGEST_REPLY_LINE);
+        input.reserve(2 * READ);
         Self {
             stream: Either::Left(transport),
             input,
             consumed: 0,
-            output: Vec::with_capacity(2 * LONGEST_REPLY_LINE),
+            output: Vec::with_capacity(2 * READ),
             handed_over: 0,
             alarm: Alarm(Box::pin(sleep(Duration::ZERO))),
             mask: Mask::default(),
@@ -196,7 +199,7 @@ async fn fill(stream: &mut Stream, input: &mut Vec<u8>, consumed: &mut usize) ->
         *consumed = 0;
     }
     // Also keeps the buffer from growing beyond what a reply may have: the scanner stops first.
-    input.reserve(LONGEST_REPLY_LINE);
+    input.reserve(READ);
     stream.read_buf(input).await
 }
 

@@ -7,7 +7,7 @@ use crate::api::Reason;
 use crate::domain::failure::{Failure, Phase, Reply, classify};
 use crate::domain::masking::Mask;
 use crate::domain::secret::Secret;
-use crate::smtp::protocol::{LONGEST_COMMAND, LONGEST_REPLY_LINE, RawReply};
+use crate::smtp::protocol::{LONGEST_COMMAND, RawReply};
 use crate::smtp::wire::Wire;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -257,10 +257,13 @@ fn challenge_of(reply: RawReply<'_>) -> Option<Vec<u8>> {
     BASE64.decode(reply.lines().next().unwrap_or_default().trim_ascii()).ok()
 }
 
+/// No provider's error challenge is longer.
+const LONGEST_STATUS: usize = 2 * 1024;
+
 /// The `status` of an error challenge such as `{"status":"401","schemes":"bearer"}`, if it is a word
 /// or a number.
 fn status_of(challenge: &[u8]) -> Option<String> {
-    if challenge.len() > LONGEST_REPLY_LINE {
+    if challenge.len() > LONGEST_STATUS {
         return None;
     }
     let status = match serde_json::from_slice::<serde_json::Value>(challenge).ok()?.get("status")? {

@@ -397,3 +397,32 @@ async fn an_opened_transaction_can_be_given_up() {
     session.quit().await;
     server.idle().await;
 }
+
+/// What a server says of a message counts however much it says: a long text is no reason to send it again.
+#[tokio::test]
+async fn an_answer_counts_whatever_its_length() {
+    let long = |start: &str, length: usize| format!("{start} {}", "x".repeat(length));
+    let lines = |start: &str| format!("{}250 2.0.0 Ok", format!("250-{start}\r\n").repeat(100));
+    for answer in [long("250 2.0.0", 3_000), long("250", 60_000), lines(&"x".repeat(500))] {
+        let builder = ScriptedSmtp::builder().fault_once(Step::Dot, Fault::Reply(answer));
+        let (_server, mut session) = session_with(builder).await;
+        session.begin(&to(&["jane@example.org"])).await.unwrap();
+        let outcome = session.data(MESSAGE).await;
+        assert!(matches!(outcome, DataOutcome::Accepted(_)), "{outcome:?}");
+        // Nothing of it is left over for the next message.
+        send_one(&mut session, "jane@example.org").await;
+    }
+    for (answer, permanence) in [
+        (long("554 5.7.1", 3_000), Permanence::Permanent),
+        (long("451 4.3.0", 60_000), Permanence::Temporary),
+    ] {
+        let builder = ScriptedSmtp::builder().fault_once(Step::Dot, Fault::Reply(answer));
+        let (_server, mut session) = session_with(builder).await;
+        session.begin(&to(&["jane@example.org"])).await.unwrap();
+        match session.data(MESSAGE).await {
+            DataOutcome::Refused(failure) => assert_eq!(failure.permanence, permanence),
+            other => panic!("{other:?}"),
+        }
+        send_one(&mut session, "jane@example.org").await;
+    }
+}
