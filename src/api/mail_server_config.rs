@@ -88,8 +88,8 @@ pub struct MailServerConfigSpec {
     /// The proxy that connections go through. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Proxy>,
-    /// How much may be sent how fast, per login mailbox: configs that share a login share these,
-    /// and the smallest number counts.
+    /// How much may be sent how fast with this login at this server: configs that share it share these, and the
+    /// smallest number counts. With a proxy or CA of one's own, or without TLS or login, namespaces do not share.
     #[serde(default)]
     pub limits: Limits,
     /// Who may send through this server. Default: Notifications of this namespace, as the sender.

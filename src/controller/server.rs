@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch as channel;
+use tokio::sync::{Notify, watch as channel};
 use tokio_util::sync::CancellationToken;
 
 /// Secrets are not watched; so their versions are looked at this often, which is how soon a corrected
@@ -47,7 +47,8 @@ pub async fn run(context: Arc<Context>, term: &CancellationToken) {
                 } else {
                     let (sender, receiver) = channel::channel(config);
                     tasks.insert(key.clone(), sender);
-                    let task = follow(context.clone(), key, receiver);
+                    let news = context.delivery.servers.follow(&key);
+                    let task = follow(context.clone(), key, receiver, news);
                     tokio::spawn(term.clone().run_until_cancelled_owned(task));
                 }
             }
@@ -56,6 +57,7 @@ pub async fn run(context: Arc<Context>, term: &CancellationToken) {
                 tasks.remove(&key);
                 let problems = [Problem::new("spec", format!("does not fit this version: {problem}"))];
                 context.delivery.catalog_mut().servers.insert(key.clone(), Err(Arc::from(problems)));
+                context.delivery.unlearn(&key);
                 context.review_lane(&key);
             }
             Seen::Gone(key, _) => {
@@ -85,24 +87,36 @@ fn learn(context: &Context, key: &ObjectKey, config: &MailServerConfig) {
     {
         return;
     }
+    if let Some(Ok(known)) = &known
+        && Some(&known.uid) != Uid::of(config).as_ref()
+    {
+        // Deleted and made again faster than was seen: nothing that was found out is about this one.
+        delivery.servers.update(key, |state| *state = ServerState::default());
+    }
     let lockdown = &delivery.settings.lockdown;
     let server = Server::from_config(config).and_then(|server| match lockdown.objections(&server) {
         problems if problems.is_empty() => Ok(Arc::new(server)),
         problems => Err(problems),
     });
     let server = server.map_err(Arc::from);
-    let usable = server.is_ok();
+    let usable = server.as_ref().ok().cloned();
     delivery.catalog_mut().servers.insert(key.clone(), server);
     context.review_dependents(&Dependency::Server(key.clone()));
-    if !usable {
+    if let Some(server) = usable {
+        delivery.learn(&server);
+    } else {
         context.review_lane(key);
+        delivery.unlearn(key);
     }
-    delivery.wake(key);
 }
 
 /// Looks after one server until its config is gone.
-async fn follow(context: Arc<Context>, key: ObjectKey, mut config: channel::Receiver<Arc<MailServerConfig>>) {
-    let news = context.delivery.servers.news(&key);
+async fn follow(
+    context: Arc<Context>,
+    key: ObjectKey,
+    mut config: channel::Receiver<Arc<MailServerConfig>>,
+    news: Arc<Notify>,
+) {
     let pulse = context.delivery.vitals.of(Loop::MailServerConfig);
     loop {
         pulse.begin();

@@ -1,34 +1,44 @@
 //! The limits of an account: connections at once, messages a minute, recipients in 24 hours. Configs
-//! that share a login share these, and the smallest number counts; but only configs whose login the
-//! server accepted have a say, so that nobody can slow a mailbox he cannot log in to.
+//! that share an account share these, and the smallest number counts; but only configs whose login the
+//! server accepted have a say, so that nobody can slow a mailbox he cannot log in to. A config has a say in one
+//! account at a time, and none once it is deleted, suspended or wrong.
 
 use crate::api::mail_server_config as api;
 use crate::delivery::lock;
+use crate::domain::connections::{Connections, Ticket};
 use crate::domain::object::ObjectKey;
 use crate::domain::server::{Account, Limits};
 use crate::domain::throttle::{RAISE_EVERY, Throttle};
-use crate::domain::usage::{Counted, Usage};
+use crate::domain::usage::{Counted, Used};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::Notify;
 
 /// Recipients of the last 24 hours, shared with the journal, which keeps them.
-pub type SharedUsage = Arc<Mutex<Usage>>;
+pub type SharedUse = Arc<Mutex<Used>>;
 
-/// All accounts that this process has sent for.
+/// The accounts of all configs there are. A limiter lives as long as a config has it or something is sent by it.
 #[derive(Default)]
-pub struct Accounts(Mutex<HashMap<Account, Arc<Limiter>>>);
+pub struct Accounts(Mutex<Registry>);
+
+#[derive(Default)]
+struct Registry {
+    limiters: HashMap<Account, Weak<Limiter>>,
+    configs: HashMap<ObjectKey, (Account, Arc<Limiter>)>,
+}
 
 /// The limits of one account, and what of them is used.
 #[derive(Default)]
 pub struct Limiter {
+    /// Whether several namespaces may have it; then each sees its own numbers only.
+    is_shared: bool,
     state: Mutex<State>,
-    usage: SharedUsage,
+    used: SharedUse,
     /// Of the counted recipients those that may still be taken back.
     reserved: AtomicU32,
     changed: Notify,
@@ -36,31 +46,38 @@ pub struct Limiter {
 
 #[derive(Default)]
 struct State {
-    limits: HashMap<ObjectKey, Limits>,
-    connections: usize,
-    waiting: usize,
+    /// What each config with a say wants.
+    limits: BTreeMap<ObjectKey, Limits>,
+    connections: Connections,
     throttle: Throttle,
     pace: Option<(NonZeroU32, Arc<DefaultDirectRateLimiter>)>,
-    /// Messages by the second they were accepted in, for a minute.
-    accepted: BTreeMap<i64, i32>,
+    /// Messages by the second they were accepted in, for a minute, and by the config's namespace.
+    accepted: BTreeMap<(i64, Arc<str>), i32>,
 }
 
 /// A connection that counts until it is dropped.
-pub struct Connection(Arc<Limiter>);
+pub struct Connection {
+    limiter: Arc<Limiter>,
+    config: ObjectKey,
+}
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        lock(&self.0.state).connections -= 1;
-        self.0.changed.notify_waiters();
+        lock(&self.limiter.state).connections.close(&self.config);
+        self.limiter.changed.notify_waiters();
     }
 }
 
 /// Leaves the queue for a connection, also when the wait is cancelled.
-struct Waiting<'a>(&'a Limiter);
+struct Waiting<'a> {
+    limiter: &'a Limiter,
+    ticket: Ticket,
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        lock(&self.0.state).waiting -= 1;
+        lock(&self.limiter.state).connections.leave(self.ticket);
+        self.limiter.changed.notify_waiters();
     }
 }
 
@@ -68,6 +85,7 @@ impl Drop for Waiting<'_> {
 /// day's number. Taken back when it is dropped, unless the message may have gone.
 pub struct Reservation {
     limiter: Arc<Limiter>,
+    namespace: Arc<str>,
     counted: Option<Counted>,
 }
 
@@ -81,7 +99,7 @@ impl Reservation {
     pub fn shrink(&mut self, needed: usize) {
         let needed = u32::try_from(needed).unwrap_or(u32::MAX);
         if let Some(surplus) = self.counted.as_mut().map(|counted| counted.split(needed)) {
-            self.limiter.take_back(surplus);
+            self.limiter.take_back(&self.namespace, surplus);
         }
     }
 
@@ -100,48 +118,99 @@ impl Drop for Reservation {
             // Code that panics may have sent.
             self.limiter.reserved.fetch_sub(counted.recipients(), Ordering::AcqRel);
         } else {
-            self.limiter.take_back(counted);
+            self.limiter.take_back(&self.namespace, counted);
         }
     }
 }
 
 impl Accounts {
-    /// The limits of an account, whose recipients are counted in `usage`.
-    pub fn of(&self, account: &Account, usage: impl FnOnce() -> SharedUsage) -> Arc<Limiter> {
-        let new = || Arc::new(Limiter { usage: usage(), ..Limiter::default() });
-        lock(&self.0).entry(account.clone()).or_insert_with(new).clone()
+    /// The limits of an account, whose recipients are counted in `used`.
+    pub fn of(&self, account: &Account, used: impl FnOnce() -> SharedUse) -> Arc<Limiter> {
+        lock(&self.0).of(account, used)
     }
 
-    /// Takes the word of a config away: deleted, or its login is no longer accepted.
-    pub fn forget(&self, config: &ObjectKey) {
-        for limiter in lock(&self.0).values() {
-            lock(&limiter.state).limits.remove(config);
-            limiter.changed.notify_waiters();
+    /// A config has this account from now on. What it said about another one counts no longer. Returns whether a day's
+    /// limit may be another by that.
+    pub fn join(&self, config: &ObjectKey, account: &Account, used: impl FnOnce() -> SharedUse) -> bool {
+        let mut registry = lock(&self.0);
+        if registry.configs.get(config).is_some_and(|(known, _)| known == account) {
+            return false;
         }
+        let limiter = registry.of(account, used);
+        let before = registry.configs.insert(config.clone(), (account.clone(), limiter));
+        registry.forget_unused();
+        before.is_some_and(|(_, before)| before.dismiss(config))
+    }
+
+    /// The config is gone, and has no account.
+    pub fn leave(&self, config: &ObjectKey) -> bool {
+        let mut registry = lock(&self.0);
+        let before = registry.configs.remove(config);
+        let eased = before.is_some_and(|(_, before)| before.dismiss(config));
+        registry.forget_unused();
+        eased
+    }
+
+    /// Gives a config, whose login was accepted, a say in its account. None if it has left that meanwhile.
+    pub fn admit(&self, config: &ObjectKey, account: &Account, limits: Limits) -> bool {
+        let registry = lock(&self.0);
+        let own = registry.configs.get(config).filter(|(known, _)| known == account);
+        own.is_some_and(|(_, limiter)| limiter.admit(config, limits))
+    }
+
+    /// Takes the word of a config away: its login is no longer accepted, or it is suspended.
+    pub fn dismiss(&self, config: &ObjectKey) -> bool {
+        let registry = lock(&self.0);
+        registry.configs.get(config).is_some_and(|(_, limiter)| limiter.dismiss(config))
+    }
+}
+
+impl Registry {
+    fn of(&mut self, account: &Account, used: impl FnOnce() -> SharedUse) -> Arc<Limiter> {
+        if let Some(limiter) = self.limiters.get(account).and_then(Weak::upgrade) {
+            return limiter;
+        }
+        let limiter = Limiter { is_shared: account.is_shared(), used: used(), ..Limiter::default() };
+        let limiter = Arc::new(limiter);
+        self.limiters.insert(account.clone(), Arc::downgrade(&limiter));
+        limiter
+    }
+
+    fn forget_unused(&mut self) {
+        self.limiters.retain(|_, limiter| limiter.strong_count() > 0);
     }
 }
 
 impl Limiter {
-    /// Gives a config, whose login was accepted, a say.
-    pub fn admit(&self, config: &ObjectKey, limits: Limits) {
-        lock(&self.state).limits.insert(config.clone(), limits);
+    /// Gives a config, whose login was accepted, a say. Returns whether the day's limit is another by that.
+    pub fn admit(&self, config: &ObjectKey, limits: Limits) -> bool {
+        self.change(|limits_of| limits_of.insert(config.clone(), limits))
+    }
+
+    fn dismiss(&self, config: &ObjectKey) -> bool {
+        self.change(|limits_of| limits_of.remove(config))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<ObjectKey, Limits>) -> T) -> bool {
+        let mut state = lock(&self.state);
+        let before = state.recipients_per_day();
+        change(&mut state.limits);
+        let changed = state.recipients_per_day() != before;
+        drop(state);
         self.changed.notify_waiters();
+        changed
     }
 
     /// Waits for a connection.
-    pub async fn connection(self: &Arc<Self>) -> Connection {
-        lock(&self.state).waiting += 1;
-        let _waiting = Waiting(self);
+    pub async fn connection(self: &Arc<Self>, config: &ObjectKey) -> Connection {
+        let ticket = lock(&self.state).connections.wait(config);
+        let _waiting = Waiting { limiter: self, ticket };
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            {
-                let mut state = lock(&self.state);
-                if state.connections < state.allowed(Timestamp::now()) {
-                    state.connections += 1;
-                    return Connection(self.clone());
-                }
+            if lock(&self.state).take(ticket, Timestamp::now()) {
+                return Connection { limiter: self.clone(), config: config.clone() };
             }
             // A lowered number rises with time alone.
             let _ = tokio::time::timeout(RAISE_EVERY / 4, changed).await;
@@ -150,27 +219,34 @@ impl Limiter {
 
     /// Whether somebody waits for a connection, so that an idle one had better be closed.
     pub fn is_wanted(&self) -> bool {
-        lock(&self.state).waiting > 0
+        lock(&self.state).connections.is_wanted()
+    }
+
+    /// Whether a config that has had a connection for a while should leave it to somebody else.
+    pub fn owes(&self, config: &ObjectKey, now: Timestamp) -> bool {
+        let state = lock(&self.state);
+        state.connections.is_wanted() && state.connections.owes(config, state.allowed(now))
     }
 
     /// The server complained about one connection too many: fewer from now on. Returns whether others remain, so
     /// that mail goes on.
     pub fn lower(&self, now: Timestamp) -> bool {
         let mut state = lock(&self.state);
-        let open = state.connections;
+        let open = state.connections.open();
         state.throttle.lower(open, now);
         open > 1
     }
 
-    /// How many connections may be open.
-    pub fn allowed(&self, now: Timestamp) -> usize {
-        lock(&self.state).allowed(now)
+    /// How many connections a config may have open.
+    pub fn allowed(&self, config: &ObjectKey, now: Timestamp) -> usize {
+        let state = lock(&self.state);
+        Connections::share(config, state.allowed(now), state.limits.keys())
     }
 
     /// Whether more connections are open than may be, so that one that is done with a message is closed.
     pub fn is_crowded(&self, now: Timestamp) -> bool {
         let state = lock(&self.state);
-        state.connections > state.allowed(now)
+        state.connections.open() > state.allowed(now)
     }
 
     /// Waits until another message fits into the minute. The limit is spread evenly: one at a time, not
@@ -182,23 +258,33 @@ impl Limiter {
         }
     }
 
-    /// Counts up to `wanted` recipients who are about to be sent to, as many as the day still permits. `None`: no
-    /// more for now, be they sent to or about to be.
-    pub fn reserve(self: &Arc<Self>, wanted: usize, now: Timestamp) -> Option<Reservation> {
+    /// Counts up to `wanted` recipients who are about to be sent to by a config of `namespace`, as many as the day still
+    /// permits. `None`: no more for now, be they sent to or about to be.
+    pub fn reserve(
+        self: &Arc<Self>,
+        namespace: &Arc<str>,
+        wanted: usize,
+        now: Timestamp,
+    ) -> Option<Reservation> {
         let limit = lock(&self.state).recipients_per_day();
-        let mut usage = lock(&self.usage);
+        let mut used = lock(&self.used);
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let places = limit.map_or(wanted, |limit| wanted.min(usage.room(limit, now)));
+        let places = limit.map_or(wanted, |limit| wanted.min(used.total.room(limit, now)));
         if places == 0 {
             return None;
         }
-        let counted = usage.count(places, now);
+        let counted = used.count(self.share(namespace), places, now);
         self.reserved.fetch_add(places, Ordering::AcqRel);
-        Some(Reservation { counted: Some(counted), limiter: self.clone() })
+        Some(Reservation { counted: Some(counted), limiter: self.clone(), namespace: namespace.clone() })
     }
 
-    fn take_back(&self, counted: Counted) {
-        lock(&self.usage).take_back(counted);
+    /// The namespace, where its numbers are not those of the whole account.
+    fn share<'a>(&self, namespace: &'a str) -> Option<&'a str> {
+        self.is_shared.then_some(namespace)
+    }
+
+    fn take_back(&self, namespace: &str, counted: Counted) {
+        lock(&self.used).take_back(self.share(namespace), counted);
         self.reserved.fetch_sub(counted.recipients(), Ordering::AcqRel);
     }
 
@@ -206,9 +292,9 @@ impl Limiter {
     /// be free again in a moment, and nobody should be told to wait a day for that.
     pub fn exhausted_until(&self, now: Timestamp) -> Option<Timestamp> {
         let limit = lock(&self.state).recipients_per_day()?;
-        let usage = lock(&self.usage);
+        let used = lock(&self.used);
         let reserved = self.reserved.load(Ordering::Acquire);
-        usage.exhausted_until(limit.saturating_add(reserved), now)
+        used.total.exhausted_until(limit.saturating_add(reserved), now)
     }
 
     /// How many recipients may get the same message: the smallest number among the configs, `own` included.
@@ -217,24 +303,32 @@ impl Limiter {
         state.limits.values().map(|limits| limits.recipients_per_message).fold(own, usize::min)
     }
 
-    /// Counts an accepted message.
-    pub fn accepted(&self, now: Timestamp) {
+    /// Counts an accepted message of a config of `namespace`.
+    pub fn accepted(&self, namespace: &Arc<str>, now: Timestamp) {
         let mut state = lock(&self.state);
-        *state.accepted.entry(now.as_second()).or_default() += 1;
+        *state.accepted.entry((now.as_second(), namespace.clone())).or_default() += 1;
         let oldest = now.as_second() - 59;
-        state.accepted = state.accepted.split_off(&oldest);
+        while let Some(entry) = state.accepted.first_entry().filter(|entry| entry.key().0 < oldest) {
+            entry.remove();
+        }
     }
 
-    /// What is used, for the status.
-    pub fn used(&self, now: Timestamp) -> api::Usage {
+    /// What is used, for the status of a config: by its namespace, and by no other.
+    pub fn used(&self, config: &ObjectKey, now: Timestamp) -> api::Usage {
         let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-        let recipients = lock(&self.usage).last_day(now);
+        let namespace = &config.namespace;
+        let recipients = lock(&self.used).last_day(self.share(namespace), now);
         let exhausted = self.exhausted_until(now);
+        let allowed = self.allowed(config, now);
         let state = lock(&self.state);
+        let accepted = state
+            .accepted
+            .iter()
+            .filter(|((second, by), _)| *second >= now.as_second() - 59 && by == namespace);
         api::Usage {
-            connections: number(state.connections),
-            connections_allowed: number(state.allowed(now)),
-            messages_last_minute: state.accepted.range(now.as_second() - 59..).map(|(_, count)| count).sum(),
+            connections: number(state.connections.of_namespace(namespace)),
+            connections_allowed: number(allowed),
+            messages_last_minute: accepted.map(|(_, count)| count).sum(),
             recipients_last_day: i32::try_from(recipients).unwrap_or(i32::MAX),
             exhausted_until: exhausted.map(Time),
         }
@@ -242,6 +336,11 @@ impl Limiter {
 }
 
 impl State {
+    fn take(&mut self, ticket: Ticket, now: Timestamp) -> bool {
+        let allowed = self.allowed(now);
+        self.connections.take(ticket, allowed, &self.limits.keys())
+    }
+
     /// Connections that may be open: the smallest number among the configs, or fewer if the server asked for
     /// fewer; the one connection of the first verification where no config has a say.
     fn allowed(&self, now: Timestamp) -> usize {
@@ -269,84 +368,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use std::time::Duration;
-
-    fn limits(connections: usize, per_day: Option<u32>) -> Limits {
-        Limits {
-            connections,
-            messages_per_minute: None,
-            recipients_per_day: per_day,
-            recipients_per_message: 1,
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_smallest_number_counts() {
-        let limiter = Arc::new(Limiter::default());
-        limiter.admit(&ObjectKey::new("a", "x"), limits(3, None));
-        limiter.admit(&ObjectKey::new("b", "y"), limits(1, None));
-        let first = limiter.connection().await;
-        assert!(tokio::time::timeout(Duration::from_secs(1), limiter.connection()).await.is_err());
-        assert!(!limiter.is_wanted(), "who gave up waiting is not counted");
-        drop(first);
-        let _second = limiter.connection().await;
-        limiter.admit(&ObjectKey::new("b", "y"), limits(2, None));
-        tokio::time::timeout(Duration::from_secs(1), limiter.connection()).await.unwrap();
-    }
-
-    #[test]
-    fn several_sessions_together_do_not_exceed_the_day() {
-        let limiter = Arc::new(Limiter::default());
-        limiter.admit(&ObjectKey::new("a", "x"), limits(1, Some(5)));
-        let now = Timestamp::from_second(1_000_000_020).unwrap();
-        let first = limiter.reserve(2, now).unwrap();
-        let second = limiter.reserve(100, now).unwrap();
-        assert_eq!((first.places(), second.places()), (2, 3), "as many as the day permits");
-        assert!(limiter.reserve(1, now).is_none(), "nothing is sent yet, and yet it is taken");
-        assert_eq!(limiter.exhausted_until(now), None, "it may be free again in a moment");
-        first.keep();
-        drop(second);
-        let mut third = limiter.reserve(3, now).unwrap();
-        third.shrink(1);
-        assert_eq!(third.places(), 1);
-        third.keep();
-        assert_eq!(limiter.exhausted_until(now), None);
-        limiter.reserve(9, now).unwrap().keep();
-        assert!(limiter.reserve(1, now).is_none());
-        let until = limiter.exhausted_until(now).unwrap();
-        let hours = until.duration_since(now).as_secs_f64() / 3600.0;
-        assert!((24.0..=25.0).contains(&hours), "{hours}");
-        assert_eq!(limiter.exhausted_until(until), None);
-        assert_eq!(limiter.used(now).recipients_last_day, 5);
-        assert!(limiter.reserve(1, until).is_some());
-    }
-
-    #[test]
-    fn the_smallest_number_of_recipients_counts() {
-        let limiter = Limiter::default();
-        assert_eq!(limiter.recipients_per_message(500), 500, "nobody else has a say");
-        limiter.admit(&ObjectKey::new("a", "x"), Limits { recipients_per_message: 20, ..limits(1, None) });
-        assert_eq!(limiter.recipients_per_message(500), 20);
-        assert_eq!(limiter.recipients_per_message(5), 5);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_complaint_costs_one_connection() {
-        let limiter = Arc::new(Limiter::default());
-        limiter.admit(&ObjectKey::new("a", "x"), limits(3, None));
-        let _first = limiter.connection().await;
-        let second = limiter.connection().await;
-        let now = Timestamp::now();
-        assert!(limiter.lower(now), "another one remains");
-        assert!(limiter.is_crowded(now));
-        drop(second);
-        assert!(!limiter.is_crowded(now));
-        assert!(tokio::time::timeout(std::time::Duration::from_secs(1), limiter.connection()).await.is_err());
-        let used = limiter.used(now);
-        assert_eq!((used.connections, used.connections_allowed), (1, 1));
-        assert!(!limiter.lower(now), "the last one");
-    }
-}
+mod tests;

@@ -221,7 +221,9 @@ impl Delivery {
             1
         };
         let now = Timestamp::now();
-        let Some(mut reservation) = means.limiter.reserve(wanted.min(run.left.len()), now) else {
+        let Some(mut reservation) =
+            means.limiter.reserve(&run.item.lane.namespace, wanted.min(run.left.len()), now)
+        else {
             // The worker looks at the day's number before it takes the next Notification. What others have only
             // reserved may be free again soon.
             let is_exhausted = means.limiter.exhausted_until(now).is_some();

@@ -5,7 +5,7 @@ mod task;
 
 use crate::cluster::journals::StoredJournal;
 use crate::cluster::{Cluster, Error};
-use crate::delivery::account::SharedUsage;
+use crate::delivery::account::SharedUse;
 use crate::delivery::lock;
 use crate::delivery::vitals::Vitals;
 use crate::domain::journal::Entry;
@@ -85,7 +85,7 @@ pub struct Journals {
     identity: Arc<str>,
     handles: Mutex<HashMap<Arc<str>, JournalHandle>>,
     /// Recipients of the last 24 hours, also of accounts that nothing was sent for yet.
-    usages: Mutex<HashMap<Arc<str>, SharedUsage>>,
+    uses: Mutex<HashMap<Arc<str>, SharedUse>>,
     observed: Arc<Mutex<Observed>>,
     inherited: (mpsc::UnboundedSender<Inherited>, Mutex<Option<mpsc::UnboundedReceiver<Inherited>>>),
     in_doubt: Arc<Mutex<HashMap<Uid, Arc<str>>>>,
@@ -120,7 +120,7 @@ impl Journals {
             cluster,
             identity: identity.into(),
             handles: Mutex::default(),
-            usages: Mutex::default(),
+            uses: Mutex::default(),
             observed: Arc::default(),
             inherited: (sender, Mutex::new(Some(receiver))),
             in_doubt: Arc::default(),
@@ -148,7 +148,7 @@ impl Journals {
     /// by now. Notifications named in them are not sent before that is settled.
     pub async fn adopt(&self, term: &CancellationToken) -> Result<(), Error> {
         for (name, stored) in self.read_all().await? {
-            lock(&self.usage(&name)).learn(&stored.journal.usage);
+            lock(&self.used(&name)).learn(&stored.journal.used());
             if stored.journal.entries.is_empty() && stored.journal.holder.is_none() {
                 continue;
             }
@@ -199,16 +199,16 @@ impl Journals {
     }
 
     /// The recipients of the last 24 hours of an account: what its journal holds, and what was sent since.
-    pub fn usage_of(&self, account: &Account) -> SharedUsage {
-        self.usage(&name(account))
+    pub fn used_of(&self, account: &Account) -> SharedUse {
+        self.used(&name(account))
     }
 
-    fn usage(&self, name: &str) -> SharedUsage {
-        lock(&self.usages).entry(name.into()).or_default().clone()
+    fn used(&self, name: &str) -> SharedUse {
+        lock(&self.uses).entry(name.into()).or_default().clone()
     }
 
     fn named(&self, name: &str) -> JournalHandle {
-        let usage = self.usage(name);
+        let used = self.used(name);
         let mut handles = lock(&self.handles);
         if let Some(handle) = handles.get(name) {
             return handle.clone();
@@ -222,7 +222,7 @@ impl Journals {
             observed: self.observed.clone(),
             inherited: self.inherited.0.clone(),
             in_doubt: self.in_doubt.clone(),
-            usage,
+            used,
             pulse: self.vitals.of(Loop::Journal),
             held: None,
             terms: 0,
@@ -235,7 +235,7 @@ impl Journals {
 
 /// A name that tells nothing and fits Kubernetes' rules.
 fn name(account: &Account) -> String {
-    let hash = Sha256::digest(account.0.as_bytes());
+    let hash = Sha256::digest(account.as_str().as_bytes());
     let hex = hash.iter().take(10).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     format!("mail-journal-{hex}")
 }

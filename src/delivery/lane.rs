@@ -2,7 +2,7 @@
 //! permit. A lane whose server is not ready has none, and nothing is written to what waits in it.
 
 use crate::api::Reason;
-use crate::delivery::servers::Hold;
+use crate::delivery::servers::{Hold, ServerState};
 use crate::delivery::{Delivery, after, lock};
 use crate::domain::failure::{Failure, LoginKind, Permanence};
 use crate::domain::object::ObjectKey;
@@ -122,6 +122,12 @@ impl Delivery {
         open.then_some(server)
     }
 
+    /// Whether a server is still what its config says.
+    pub(super) fn is_current(&self, server: &Arc<Server>) -> bool {
+        let known = self.catalog().servers.get(&server.key).and_then(|known| known.as_ref().ok().cloned());
+        known.is_some_and(|known| Arc::ptr_eq(&known, server))
+    }
+
     /// Keeps as many workers at a lane as it has use for.
     async fn supervise(self: Arc<Self>, lane: Arc<Lane>) {
         let mut news = lane.news();
@@ -130,6 +136,7 @@ impl Delivery {
             pulse.begin();
             news.mark_unchanged();
             let now = Timestamp::now();
+            self.lift(&lane.key, now);
             if let Some(server) = self.usable(&lane.key) {
                 self.staff(&lane, &server, now);
             }
@@ -148,10 +155,23 @@ impl Delivery {
         }
     }
 
+    /// Ends a hold for a used-up day that is none any more: limits and who has a say in them may have changed.
+    fn lift(&self, lane: &ObjectKey, now: Timestamp) {
+        let is_held = |state: &ServerState| {
+            state.hold.as_ref().is_some_and(|hold| hold.failure.reason == Reason::LimitReached)
+        };
+        let Some(Ok(server)) = self.catalog().servers.get(lane).cloned() else { return };
+        if is_held(&self.servers.state(lane))
+            && self.limiter(&server.account()).exhausted_until(now).is_none()
+        {
+            self.servers.update(lane, |state| state.hold = None);
+        }
+    }
+
     fn staff(self: &Arc<Self>, lane: &Arc<Lane>, server: &Arc<Server>, now: Timestamp) {
         // After a failure one message goes first, to see.
         let probing = self.servers.state(&lane.key).hold.is_some();
-        let allowed = self.limiter(&server.account()).allowed(now);
+        let allowed = self.limiter(&server.account()).allowed(&server.key, now);
         let most = if probing { 1 } else { server.limits.connections.min(allowed) };
         let due = self.outbox().due(&lane.key, now, most);
         let needed = due.saturating_sub(lane.idle.load(Ordering::Acquire));
@@ -167,7 +187,11 @@ impl Delivery {
     pub fn verified(self: &Arc<Self>, server: &Arc<Server>, mut verification: Verification) {
         let now = Timestamp::now();
         let jitter = rand::random::<f64>();
-        let account = self.limiter(&server.account());
+        if !self.is_current(server) {
+            // Deleted, or changed: what was found is about something that is no more.
+            return self.servers.update(&server.key, ServerState::end_verification);
+        }
+        let account = server.account();
         let unread = verification
             .failed
             .as_ref()
@@ -180,14 +204,15 @@ impl Delivery {
             });
         }
         let refused_replacement = self.servers.state(&server.key).is_refused_replacement(&verification);
-        if verification.succeeded() {
-            account.admit(&server.key, server.limits);
-        } else if !refused_replacement {
-            self.accounts.forget(&server.key);
-        }
+        let limits_changed = if verification.succeeded() && !server.suspended {
+            self.accounts.admit(&server.key, &account, server.limits)
+        } else {
+            !refused_replacement && self.accounts.dismiss(&server.key)
+        };
+        let used = self.limiter(&account).used(&server.key, now);
         self.servers.update(&server.key, |state| {
             state.end_verification();
-            state.usage = Some(account.used(now));
+            state.usage = Some(used);
             if verification.succeeded() {
                 state.proven = Some((verification.generation, verification.fingerprint.clone()));
             }
@@ -220,6 +245,7 @@ impl Delivery {
             }
             state.verification = Some(Arc::new(verification));
         });
+        self.limits_changed(limits_changed);
         self.wake(&server.key);
     }
 
@@ -253,7 +279,7 @@ impl Delivery {
 
     /// Holds a server until a time that is known.
     pub(super) fn hold_until(&self, server: &Server, failure: StageFailure, until: Timestamp) {
-        let usage = self.limiter(&server.account()).used(Timestamp::now());
+        let usage = self.limiter(&server.account()).used(&server.key, Timestamp::now());
         self.servers.update(&server.key, |state| {
             state.hold = Some(Hold { failure, until, failures: 0 });
             state.usage = Some(usage);

@@ -31,7 +31,7 @@ use crate::domain::egress;
 use crate::domain::lockdown::Lockdown;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outbox::{Item, Outbox};
-use crate::domain::server::Account;
+use crate::domain::server::{Account, Server};
 use crate::domain::vitals::PATIENCE;
 use crate::evaluation::{Evaluator, Program};
 use crate::oauth::Tokens;
@@ -189,11 +189,38 @@ impl Delivery {
         self.wake(&lane);
     }
 
+    /// Takes note of a spec that is in the catalog by now: from here on the config has that account and no other.
+    pub fn learn(self: &Arc<Self>, server: &Server) {
+        let account = server.account();
+        let mut changed = self.accounts.join(&server.key, &account, || self.journals.used_of(&account));
+        if server.suspended {
+            changed |= self.accounts.dismiss(&server.key);
+        }
+        self.limits_changed(changed);
+        self.wake(&server.key);
+    }
+
+    /// Forgets what belongs to a spec that is none any more: wrong, or deleted.
+    pub fn unlearn(self: &Arc<Self>, server: &ObjectKey) {
+        let changed = self.accounts.leave(server);
+        self.limits_changed(changed);
+        self.wake(server);
+    }
+
     /// Forgets what is known of a server whose config is gone.
-    pub fn forget(&self, server: &ObjectKey) {
+    pub fn forget(self: &Arc<Self>, server: &ObjectKey) {
         self.servers.forget(server);
-        self.accounts.forget(server);
         self.tls_configs.forget(server);
+        self.unlearn(server);
+    }
+
+    /// Has those look again who wait for the end of a day, if it may have come with a limit that somebody wanted.
+    pub(crate) fn limits_changed(self: &Arc<Self>, changed: bool) {
+        if changed {
+            for server in self.servers.held_by_limits() {
+                self.wake(&server);
+            }
+        }
     }
 
     /// Has a lane look at its queue and its server again.
@@ -234,7 +261,7 @@ impl Delivery {
 
     /// The limits of a server's account.
     pub(crate) fn limiter(&self, account: &Account) -> Arc<Limiter> {
-        self.accounts.of(account, || self.journals.usage_of(account))
+        self.accounts.of(account, || self.journals.used_of(account))
     }
 
     /// A wait between attempts, as long as the settings want it.

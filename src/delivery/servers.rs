@@ -1,8 +1,8 @@
 //! What is known of each mail server while the process runs: the last way through the stages, failures
 //! in a row, and whether sending is held. The MailServerConfig's controller shows it, lanes obey it.
 
-use crate::api::ConditionType;
 use crate::api::mail_server_config::Usage;
+use crate::api::{ConditionType, Reason};
 use crate::delivery::lock;
 use crate::domain::failure::Permanence;
 use crate::domain::object::ObjectKey;
@@ -112,17 +112,29 @@ impl Servers {
         lock(&self.0).get(server).map(|known| known.state.clone()).unwrap_or_default()
     }
 
-    /// Changes a server's state and has its controller look at it.
+    /// Changes a server's state and has its controller look at it. Of one whose config is gone there is none: who still
+    /// works for it leaves nothing behind.
     pub fn update(&self, server: &ObjectKey, change: impl FnOnce(&mut ServerState)) {
-        let mut servers = lock(&self.0);
-        let known = servers.entry(server.clone()).or_default();
-        change(&mut known.state);
-        known.news.notify_one();
+        if let Some(known) = lock(&self.0).get_mut(server) {
+            change(&mut known.state);
+            known.news.notify_one();
+        }
     }
 
     /// Changes a server's state without telling anyone: for who is about to look at it himself.
     pub fn note(&self, server: &ObjectKey, change: impl FnOnce(&mut ServerState)) {
-        change(&mut lock(&self.0).entry(server.clone()).or_default().state);
+        if let Some(known) = lock(&self.0).get_mut(server) {
+            change(&mut known.state);
+        }
+    }
+
+    /// Those that wait for the end of a day.
+    pub(super) fn held_by_limits(&self) -> Vec<ObjectKey> {
+        let held = |known: &Known| {
+            known.state.hold.as_ref().is_some_and(|hold| hold.failure.reason == Reason::LimitReached)
+        };
+        let servers = lock(&self.0);
+        servers.iter().filter(|(_, known)| held(known)).map(|(key, _)| key.clone()).collect()
     }
 
     /// A stage was passed; told where somebody watches.
@@ -147,8 +159,8 @@ impl Servers {
         lock(&self.0).remove(server);
     }
 
-    /// Rings when a server's state has changed.
-    pub fn news(&self, server: &ObjectKey) -> Arc<Notify> {
+    /// Begins to keep a server's state, if that is not kept yet. Rings when it has changed.
+    pub fn follow(&self, server: &ObjectKey) -> Arc<Notify> {
         lock(&self.0).entry(server.clone()).or_default().news.clone()
     }
 }

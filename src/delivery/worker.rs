@@ -23,13 +23,19 @@ use jiff::Timestamp;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Wait before something that another process or the API server keeps from going on is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a worker keeps its connection at least while others wait for one and it has work.
+const TURN: Duration = Duration::from_secs(5);
+
 /// What a worker has for its whole life.
 struct Desk<'a> {
     lane: &'a Lane,
+    /// Since when it has its connection.
+    since: Instant,
     server: Arc<Server>,
     limiter: Arc<Limiter>,
     journal: JournalHandle,
@@ -39,12 +45,13 @@ impl Delivery {
     /// Works on a lane until nothing is left to do for a while, the server changes, or the term ends.
     pub(super) async fn work(self: &Arc<Self>, lane: &Lane, server: Arc<Server>) {
         let account = server.account();
-        let desk =
-            Desk { lane, limiter: self.limiter(&account), journal: self.journals.of(&account), server };
+        let limiter = self.limiter(&account);
         let connection = tokio::select! {
-            connection = desk.limiter.connection() => connection,
+            connection = limiter.connection(&server.key) => connection,
             () = lane.closing.cancelled() => return,
         };
+        let journal = self.journals.of(&account);
+        let desk = Desk { lane, since: Instant::now(), limiter, journal, server };
         let mut session = None;
         loop {
             if let Some(held) = session.take() {
@@ -87,9 +94,11 @@ impl Delivery {
     /// Whether the lane is open for the server this worker was made for, and with the credentials of its session.
     fn may_take(&self, desk: &Desk<'_>, session: Option<&Opened>) -> bool {
         let Desk { lane, server, .. } = desk;
-        let known = self.catalog().servers.get(&server.key).and_then(|known| known.as_ref().ok().cloned());
-        let current = known.is_some_and(|known| Arc::ptr_eq(&known, server));
+        let current = self.is_current(server);
         let (state, now) = (self.servers.state(&server.key), Timestamp::now());
+        if desk.since.elapsed() >= TURN && desk.limiter.owes(&server.key, now) {
+            return false;
+        }
         let open = match session {
             Some(opened) => state.may_go_on(server.generation, &opened.fingerprint, now),
             None => state.is_open(server.generation, now),

@@ -10,7 +10,7 @@ use crate::api::Notification;
 use crate::api::status::RecipientState;
 use crate::domain::object::Uid;
 use crate::domain::outcome::Outcome;
-use crate::domain::usage::Usage;
+use crate::domain::usage::{Usage, Used};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +48,22 @@ pub struct Journal {
     /// because it has to be stored just as often.
     #[serde(default)]
     pub usage: Usage,
+    /// Where namespaces share the account: how many of them each has sent to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shares: BTreeMap<String, Usage>,
+}
+
+impl Journal {
+    /// What it says about the recipients of the last 24 hours.
+    pub fn used(&self) -> Used {
+        Used { total: self.usage.clone(), shares: self.shares.clone() }
+    }
+
+    /// The same with other numbers.
+    #[must_use]
+    pub fn counting(self, used: Used) -> Self {
+        Self { usage: used.total, shares: used.shares, ..self }
+    }
 }
 
 /// A claim: these recipients of this Notification may have been sent to.
@@ -101,8 +117,7 @@ pub fn judge(stored: Option<&Journal>, me: &str, unchanged_for: Duration, now: T
             epoch: 1,
             write: 1,
             renewed: Some(now),
-            entries: BTreeMap::new(),
-            usage: Usage::default(),
+            ..Journal::default()
         });
     };
     match &stored.holder {
@@ -114,8 +129,7 @@ pub fn judge(stored: Option<&Journal>, me: &str, unchanged_for: Duration, now: T
             epoch: stored.epoch + 1,
             write: 1,
             renewed: Some(now),
-            entries: stored.entries.clone(),
-            usage: stored.usage.clone(),
+            ..stored.clone()
         }),
     }
 }
@@ -148,7 +162,7 @@ pub fn standing(stored: Option<&Journal>, written: &Journal) -> Standing {
 pub struct Holding {
     stored: Journal,
     entries: BTreeMap<String, Entry>,
-    usage: Usage,
+    used: Used,
     term: u64,
     next_claim: u64,
 }
@@ -158,8 +172,8 @@ impl Holding {
     /// process: a deleted journal begins its epochs anew, and what is left over of an earlier holding must not
     /// name a claim of this one.
     pub fn new(stored: Journal, term: u64) -> Self {
-        let (entries, usage) = (stored.entries.clone(), stored.usage.clone());
-        Self { stored, entries, usage, term, next_claim: 1 }
+        let (entries, used) = (stored.entries.clone(), stored.used());
+        Self { stored, entries, used, term, next_claim: 1 }
     }
 
     /// The epoch of this term.
@@ -195,8 +209,8 @@ impl Holding {
     }
 
     /// What the next write says about the recipients of the last 24 hours.
-    pub fn set_usage(&mut self, usage: Usage) {
-        self.usage = usage;
+    pub fn set_used(&mut self, used: Used) {
+        self.used = used;
     }
 
     /// Everything that stands in the journal or will with the next write.
@@ -217,7 +231,8 @@ impl Holding {
             write: self.stored.write + 1,
             renewed: Some(now),
             entries: self.entries.clone(),
-            usage: self.usage.clone(),
+            usage: self.used.total.clone(),
+            shares: self.used.shares.clone(),
         }
     }
 

@@ -5,6 +5,7 @@ pub mod access;
 pub mod address;
 pub mod binding;
 pub mod catalog;
+pub mod connections;
 pub mod content;
 pub mod credentials;
 pub mod difference;

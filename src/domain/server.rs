@@ -1,6 +1,7 @@
 //! A mail server as the rest of the program knows it: the spec of a MailServerConfig, checked and
 //! with every default filled in, or every problem it has.
 
+mod account;
 mod login;
 mod proxy;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use account::Account;
 pub use login::{Grant, Login, OAuth2Login, Proof};
 pub use proxy::{Proxy, ProxyScheme};
 
@@ -93,11 +95,6 @@ pub struct References<'a> {
     pub service_account: Option<&'a str>,
 }
 
-/// What limits and the journal belong to: a login at a host and port. Configs that share a login share
-/// it. Without a user name it is one namespace's use of the host, so that no namespace can slow another.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Account(pub String);
-
 impl Server {
     /// Checks a MailServerConfig; all its problems at once.
     pub fn from_config(config: &MailServerConfig) -> Result<Self, Vec<Problem>> {
@@ -175,12 +172,7 @@ impl Server {
 
     /// What limits and the journal belong to.
     pub fn account(&self) -> Account {
-        let host = self.host.to_ascii_lowercase();
-        let who = self
-            .login
-            .username()
-            .map_or_else(|| format!("{}:", self.key.namespace), |name| format!("{name}@"));
-        Account(format!("{who}{host}:{}", self.port))
+        Account::of(self)
     }
 
     /// The names of everything in the server's namespace that the spec refers to.

@@ -95,6 +95,56 @@ impl Usage {
     }
 }
 
+/// The recipients of an account, and of those that namespaces share, also how many each of them sent to: a
+/// namespace is shown its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Used {
+    /// All of them, which is what limits are about.
+    pub total: Usage,
+    /// By the namespace of the MailServerConfig.
+    pub shares: BTreeMap<String, Usage>,
+}
+
+impl Used {
+    /// Counts recipients, for a namespace that shares the account.
+    pub fn count(&mut self, namespace: Option<&str>, recipients: u32, now: Timestamp) -> Counted {
+        if let Some(namespace) = namespace {
+            if !self.shares.contains_key(namespace) {
+                self.shares.insert(namespace.into(), Usage::default());
+                self.shares.retain(|name, share| name == namespace || share.last_day(now) > 0);
+            }
+            if let Some(share) = self.shares.get_mut(namespace) {
+                let _ = share.count(recipients, now);
+            }
+        }
+        self.total.count(recipients, now)
+    }
+
+    /// Takes recipients back.
+    pub fn take_back(&mut self, namespace: Option<&str>, counted: Counted) {
+        if let Some(share) = namespace.and_then(|namespace| self.shares.get_mut(namespace)) {
+            share.take_back(counted);
+        }
+        self.total.take_back(counted);
+    }
+
+    /// Recipients that a namespace sees: its own, and all of them where the account is its own.
+    pub fn last_day(&self, namespace: Option<&str>, now: Timestamp) -> u32 {
+        match namespace {
+            None => self.total.last_day(now),
+            Some(namespace) => self.shares.get(namespace).map_or(0, |share| share.last_day(now)),
+        }
+    }
+
+    /// Takes over what another process, or this one earlier, has counted.
+    pub fn learn(&mut self, other: &Self) {
+        self.total.learn(&other.total);
+        for (namespace, share) in &other.shares {
+            self.shares.entry(namespace.clone()).or_default().learn(share);
+        }
+    }
+}
+
 fn hour(at: Timestamp) -> i64 {
     at.as_second().div_euclid(HOUR)
 }
@@ -149,6 +199,24 @@ mod tests {
         assert_eq!(usage.last_day(at(1)), 9);
         later.learn(&Usage::default());
         assert_eq!(later.last_day(at(1)), 9);
+    }
+
+    #[test]
+    fn who_shares_an_account_sees_what_is_his_own() {
+        let (ours, theirs) = (Some("ours"), Some("theirs"));
+        let mut used = Used::default();
+        let mut counted = used.count(ours, 5, at(0));
+        let _ = used.count(theirs, 3, at(0));
+        used.take_back(ours, counted.split(4));
+        assert_eq!(used.last_day(None, at(0)), 7);
+        assert_eq!((used.last_day(ours, at(0)), used.last_day(theirs, at(0))), (4, 3));
+        assert_eq!(used.last_day(Some("who never sent"), at(0)), 0);
+        let mut later = Used::default();
+        later.learn(&used);
+        assert_eq!(later, used);
+        // What counts no longer is forgotten, whoever it belonged to.
+        let _ = later.count(Some("new"), 1, at(26 * HOUR));
+        assert_eq!(later.shares.keys().collect::<Vec<_>>(), ["new"]);
     }
 
     proptest! {

@@ -50,12 +50,22 @@ impl Scene {
 
     /// The same with another way to the API server.
     pub fn operator_with(&self, kubeconfig: &Path, arguments: &[&str]) -> Operator {
+        Operator::start(&self.options(kubeconfig, arguments)).unwrap()
+    }
+
+    /// The same on a system that trusts these CAs and no others.
+    pub fn operator_trusting(&self, roots: &Path, arguments: &[&str]) -> Operator {
+        let options = self.options(self.space.plane.kubeconfig(), arguments);
+        Operator::start(&options.env("SSL_CERT_FILE", &roots.display().to_string())).unwrap()
+    }
+
+    fn options(&self, kubeconfig: &Path, arguments: &[&str]) -> OperatorOptions {
         let own = self.operator_namespace();
         let ours = ["--namespace", &self.space.name, "--operator-namespace", &own];
         let always = ["--egress-allow", "127.0.0.0/8", "--manage-crds", "false"];
         let log = ["--log-level", "info,mail_operator=debug"];
         let options = OperatorOptions::new(env!("CARGO_BIN_EXE_mail-operator"), kubeconfig);
-        Operator::start(&options.args(ours).args(always).args(log).args(arguments.iter().copied())).unwrap()
+        options.args(ours).args(always).args(log).args(arguments.iter().copied())
     }
 
     /// A MailServerConfig for a server without TLS and login.

@@ -2,6 +2,7 @@
 #![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod accounts;
 mod architecture;
 mod canary;
 mod cluster;

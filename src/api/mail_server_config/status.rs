@@ -40,7 +40,7 @@ pub struct MailServerConfigStatus {
     pub usage: Option<Usage>,
 }
 
-/// What of the limits of a login is used, by all MailServerConfigs that share it.
+/// What of the limits of a login is used, by the MailServerConfigs of this namespace that share it.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {

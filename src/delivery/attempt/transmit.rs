@@ -28,7 +28,7 @@ impl Delivery {
         match outcome {
             DataOutcome::Accepted(reply) => {
                 self.metrics.attempts(lane, Label::Accepted, Phase::FinalDot, count);
-                means.limiter.accepted(now);
+                means.limiter.accepted(&lane.namespace, now);
                 self.servers.delivered(lane);
                 run.sent();
                 run.note(parcel.each(|address, id| Outcome::accepted(address, id, &reply, now)));

@@ -2,12 +2,12 @@
 
 use super::{Claim, Command, Denied, Inherited, JournalHandle, Observed, Term};
 use crate::cluster::{Cluster, Error};
-use crate::delivery::account::SharedUsage;
+use crate::delivery::account::SharedUse;
 use crate::delivery::lock;
 use crate::delivery::vitals::Pulse;
 use crate::domain::journal::{self, Holding, Journal, Judgement, Standing};
 use crate::domain::object::Uid;
-use crate::domain::usage::Usage;
+use crate::domain::usage::Used;
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -29,7 +29,7 @@ pub(super) struct Task {
     pub observed: Arc<Mutex<Observed>>,
     pub inherited: mpsc::UnboundedSender<Inherited>,
     pub in_doubt: Arc<Mutex<HashMap<Uid, Arc<str>>>>,
-    pub usage: SharedUsage,
+    pub used: SharedUse,
     pub pulse: Pulse,
     pub held: Option<Held>,
     pub terms: u64,
@@ -173,7 +173,7 @@ impl Task {
         }
         let last = waiting.is_empty() && (release || idle);
         let now = Timestamp::now();
-        held.holding.set_usage(lock(&self.usage).clone());
+        held.holding.set_used(lock(&self.used).clone());
         let written = if last { held.holding.release(now) } else { held.holding.next_write(now) };
         let sent = Instant::now();
         match self.store(written).await {
@@ -296,7 +296,8 @@ impl Task {
                 return Err(Denied::Lost);
             }
         };
-        wanted.usage = self.count_inherited(&wanted);
+        let used = self.count_inherited(&wanted);
+        wanted = wanted.counting(used);
         let sent = Instant::now();
         // A lost answer is not waited for: the next try finds our own name in the journal and takes it again.
         let stored =
@@ -326,12 +327,12 @@ impl Task {
     }
 
     /// The day's recipients: what is stored, what this process knows, and who may have been sent to since.
-    fn count_inherited(&self, taken: &Journal) -> Usage {
+    fn count_inherited(&self, taken: &Journal) -> Used {
         let unanswered: usize = taken.entries.values().map(|entry| entry.unanswered().count()).sum();
-        let mut usage = lock(&self.usage);
-        usage.learn(&taken.usage);
-        let _ = usage.count(u32::try_from(unanswered).unwrap_or(u32::MAX), Timestamp::now());
-        usage.clone()
+        let mut used = lock(&self.used);
+        used.learn(&taken.used());
+        let _ = used.count(None, u32::try_from(unanswered).unwrap_or(u32::MAX), Timestamp::now());
+        used.clone()
     }
 
     fn answer_settled(&mut self) {

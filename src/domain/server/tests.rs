@@ -266,6 +266,64 @@ fn who_shares_a_login_shares_an_account() {
     assert_ne!(here, account("a", &other_port));
 }
 
+/// Whoever may reach another server than the other one by the same host and port, or another one's by his own, shares
+/// nothing with anybody.
+#[test]
+fn only_who_provably_means_the_same_server_shares_an_account() {
+    let plain = spec(&json!({ "auth": basic(), "host": "smtp.corp.example" }));
+    let shared = account("a", &plain);
+    assert!(shared.is_shared());
+    assert_eq!(
+        shared.as_str(),
+        format!("{}@smtp.corp.example:587", basic()["basic"]["username"].as_str().unwrap())
+    );
+    let with = |more: Value| {
+        let mut spec = plain.clone();
+        for (name, value) in more.as_object().unwrap() {
+            spec[name] = value.clone();
+        }
+        spec
+    };
+    let proxy =
+        |traffic: &str| with(json!({ "proxy": { "url": "socks5://proxy.example", "traffic": traffic } }));
+    for same in [
+        with(json!({ "tls": { "serverName": "SMTP.corp.example" } })),
+        with(json!({ "tls": { "minVersion": "1.3" } })),
+        with(json!({ "tls": { "clientCertificateSecretRef": { "name": "pair" } } })),
+        proxy("Tokens"),
+    ] {
+        assert_eq!(account("b", &same), shared, "{same:#}");
+    }
+    for own in [
+        proxy("All"),
+        proxy("Mail"),
+        with(json!({ "tls": { "caRef": { "name": "ca" } } })),
+        with(
+            json!({ "tls": { "caRef": { "name": "ca", "kind": "Secret" }, "serverName": "smtp.corp.example" } }),
+        ),
+        with(json!({ "tls": { "mode": "Disabled" }, "port": 587 })),
+        with(json!({ "tls": { "mode": "Disabled" }, "port": 587, "proxy": { "url": "http://p.example" } })),
+    ] {
+        let (a, b) = (account("a", &own), account("b", &own));
+        assert!(!a.is_shared() && a != shared && a != b, "{own:#}");
+        assert_eq!(a, account("a", &proxy("All")), "one of the namespace, whatever the way");
+    }
+    // Another name on the certificate may be another server at the same address.
+    let named = with(json!({ "tls": { "serverName": "mx.corp.example" } }));
+    assert!(account("a", &named).is_shared());
+    assert_eq!(account("a", &named), account("b", &named));
+    assert_ne!(account("a", &named), shared);
+    // No user name reads like another account.
+    for name in ["it@smtp.corp.example:587 in a", "a:smtp.corp.example", "it@x as mx.corp.example"] {
+        let mut wily = plain.clone();
+        wily["auth"]["basic"]["username"] = json!(name);
+        let wily = account("b", &wily);
+        for other in [&plain, &named, &proxy("All")] {
+            assert_ne!(wily, account("a", other), "{name}");
+        }
+    }
+}
+
 #[test]
 fn without_a_login_namespaces_never_share_an_account() {
     let relay = spec(&json!({}));
