@@ -75,7 +75,10 @@ impl Stage {
             "apiVersion": "v1", "kind": "Secret",
             "metadata": {
                 "name": "login", "namespace": name,
-                "annotations": { "mail-operator.dev/allowed-hosts": "127.0.0.1" }
+                "annotations": {
+                    "mail-operator.dev/allowed-hosts": self.sink.address().to_string(),
+                    "mail-operator.dev/allowed-ca": mail_operator::domain::binding::digest(self.authority.pem()),
+                }
             },
             "stringData": { "password": "canary-figures" }
         });

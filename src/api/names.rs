@@ -8,8 +8,11 @@ pub const VERSION: &str = "v1alpha1";
 
 /// On a MailServerConfig: verify at once whenever the value changes ("Test").
 pub const VERIFY_REQUESTED_AT: &str = "mail-operator.dev/verify-requested-at";
-/// On a Secret: the hosts (`host` or `host:port`, comma separated) its contents may be sent to.
+/// On a Secret: the hosts its contents may be sent to, comma separated: `host` (the usual ports of mail servers, 443 of
+/// a token endpoint), `host:port`, or `host:*`.
 pub const ALLOWED_HOSTS: &str = "mail-operator.dev/allowed-hosts";
+/// On a Secret: the private CAs that may vouch for those hosts, comma separated: `sha256:` and the digest of the bundle.
+pub const ALLOWED_CA: &str = "mail-operator.dev/allowed-ca";
 /// On a Secret: `"true"` lets its password travel over a connection without TLS.
 pub const ALLOW_PLAINTEXT: &str = "mail-operator.dev/allow-plaintext";
 /// On a Secret: `"true"` lets Notifications of its namespace send what it holds, as values or as files.

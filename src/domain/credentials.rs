@@ -1,18 +1,23 @@
 //! From Secrets and CA bundles as they are stored to credentials that may be used: the stage
 //! `CredentialsResolved`. Reads nothing itself.
 
+mod consent;
+
 use crate::api::Reason;
 use crate::api::mail_server_config::TlsMode;
 use crate::api::names::{ALLOW_PLAINTEXT, EXPIRES_AT};
 use crate::api::shared::{CAKind, CARef, SecretKeyRef};
-use crate::domain::binding::{self, Binding, Destination};
+use crate::domain::binding::{self, Binding, Destination, Holder};
 use crate::domain::pem::{self, Broken};
 use crate::domain::secret::Secret;
-use crate::domain::server::{Grant, Login, OAuth2Login, Proof, Server};
+use crate::domain::server::{Grant, Login, Proof, Server};
 use crate::domain::verification::StageFailure;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
+
+pub use consent::destinations;
+use consent::{is_built_in, mail_host, not_bound, proxy_host, token_host};
 
 /// A Secret or ConfigMap as it was read.
 #[derive(Clone, Default)]
@@ -159,24 +164,43 @@ impl Stored {
 pub fn resolve(server: &Server, fetched: &Fetched, binding: Binding) -> Result<Credentials, StageFailure> {
     let desk = Desk { server, fetched, binding };
     let token_ca = match &server.login {
-        Login::OAuth2(oauth2) => oauth2.token_ca.as_ref(),
+        Login::OAuth2(oauth2) => oauth2.token_ca.as_ref().zip(token_host(oauth2)),
         Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
     };
-    let (login, expiries, versions) = desk.login()?;
+    let proxy_ca = server.proxy.as_ref().and_then(|proxy| Some((proxy.ca.as_ref()?, proxy_host(proxy))));
+    let bundle = |used: Option<(&CARef, Destination<'_>)>| {
+        used.map(|(reference, place)| desk.bundle(reference, place)).transpose()
+    };
+    let bundles = Bundles {
+        mail: bundle(server.tls.ca.as_ref().map(|reference| (reference, mail_host(server))))?,
+        token: bundle(token_ca)?,
+        proxy: bundle(proxy_ca)?,
+    };
+    let (login, expiries, versions) = desk.login(&bundles)?;
+    let client_certificate = match server.tls.client_certificate.as_deref() {
+        None => None,
+        Some(name) => {
+            desk.bound(name, &[mail_host(server)], &[])?;
+            Some(desk.key_pair(name)?)
+        }
+    };
     Ok(Credentials {
-        ca_pem: server.tls.ca.as_ref().map(|reference| desk.bundle(reference)).transpose()?,
-        client_certificate: (server.tls.client_certificate.as_deref())
-            .map(|name| desk.key_pair(name))
-            .transpose()?,
-        token_ca_pem: token_ca.map(|reference| desk.bundle(reference)).transpose()?,
-        proxy: desk.proxy()?,
-        proxy_ca_pem: (server.proxy.as_ref().and_then(|proxy| proxy.ca.as_ref()))
-            .map(|reference| desk.bundle(reference))
-            .transpose()?,
+        client_certificate,
+        proxy: desk.proxy(&bundles)?,
+        ca_pem: bundles.mail,
+        token_ca_pem: bundles.token,
+        proxy_ca_pem: bundles.proxy,
         login,
         versions,
         expiries,
     })
+}
+
+/// The private CAs.
+struct Bundles {
+    mail: Option<String>,
+    token: Option<String>,
+    proxy: Option<String>,
 }
 
 /// uid and resourceVersion of objects.
@@ -196,16 +220,17 @@ impl<'a> Desk<'a> {
     }
 
     fn stored(&self, name: &str) -> Result<&'a Stored, StageFailure> {
-        self.fetched.secrets.get(name).ok_or_else(|| self.absent("Secret", name, Reason::SecretNotFound))
+        let absent = || self.absent("Secret", name, Reason::SecretNotFound);
+        self.told(name, self.fetched.secrets.get(name).ok_or_else(absent))
     }
 
     /// The login's credentials, when they end, and the versions they were read at.
-    fn login(&self) -> Result<(LoginCredentials, Vec<Expiry>, Versions), StageFailure> {
+    fn login(&self, bundles: &Bundles) -> Result<(LoginCredentials, Vec<Expiry>, Versions), StageFailure> {
         let mut expiries = Vec::new();
         let mut versions = Vec::new();
         for name in self.server.login.secrets() {
+            self.bound(name, &destinations(self.server), &self.authorities(bundles))?;
             let stored = self.stored(name)?;
-            self.bound("secret", name, stored, &destinations(self.server))?;
             versions.push(stored.identity());
             expiries.extend(expiry("Secret", name, stored));
         }
@@ -223,7 +248,7 @@ impl<'a> Desk<'a> {
                     Proof::Secret(secret) => ProofCredential::Secret(self.line(secret)?),
                     Proof::Certificate(name) => ProofCredential::Certificate(self.key_pair(name)?),
                     Proof::Federated { service_account, .. } => {
-                        let stored = self.service_account(service_account)?;
+                        let stored = self.service_account(service_account, bundles)?;
                         versions.push(stored.identity());
                         expiries.extend(expiry("ServiceAccount", service_account, stored));
                         ProofCredential::Federated
@@ -254,39 +279,34 @@ impl<'a> Desk<'a> {
 
     /// The ServiceAccount, which has to permit its use, whatever holds for Secrets: everybody who may create our
     /// objects could otherwise be any of them at a place of his own.
-    fn service_account(&self, name: &str) -> Result<&'a Stored, StageFailure> {
+    fn service_account(&self, name: &str, bundles: &Bundles) -> Result<&'a Stored, StageFailure> {
         let absent = || self.absent("ServiceAccount", name, Reason::ServiceAccountNotFound);
         let stored = self.fetched.service_account.as_ref().ok_or_else(absent)?;
         let Login::OAuth2(oauth2) = &self.server.login else { return Ok(stored) };
         let mut places = destinations(self.server);
-        if oauth2.built_in_hosts {
+        if is_built_in(self.server) {
             places.extend(token_host(oauth2));
         }
-        Desk { binding: Binding::Required, ..*self }.bound("serviceaccount", name, stored, &places)?;
+        let holder = Holder {
+            kind: "serviceaccount",
+            namespace: self.namespace(),
+            name,
+            annotations: &stored.annotations,
+            own_ca: None,
+        };
+        binding::check(Binding::Required, &holder, &places, &self.authorities(bundles)).map_err(not_bound)?;
         Ok(stored)
     }
 
-    fn proxy(&self) -> Result<Option<ProxyCredentials>, StageFailure> {
+    fn proxy(&self, bundles: &Bundles) -> Result<Option<ProxyCredentials>, StageFailure> {
         let Some(proxy) = &self.server.proxy else { return Ok(None) };
         let Some(name) = &proxy.credentials else { return Ok(None) };
-        let place = Destination { host: &proxy.host, port: proxy.port };
-        self.bound("secret", name, self.stored(name)?, &[place])?;
+        self.bound(name, &[proxy_host(proxy)], &self.proxy_authority(bundles))?;
         let part = |key: &str| self.line(&SecretKeyRef { name: name.clone(), key: key.into() });
         Ok(Some(ProxyCredentials {
             username: part("username")?.expose().to_owned(),
             password: part("password")?,
         }))
-    }
-
-    fn bound(
-        &self,
-        kind: &str,
-        name: &str,
-        stored: &Stored,
-        places: &[Destination<'_>],
-    ) -> Result<(), StageFailure> {
-        binding::check(self.binding, self.namespace(), (kind, name), &stored.annotations, places)
-            .map_err(|refusal| StageFailure::until_changed(refusal.reason, refusal.message))
     }
 
     /// Says that something does not exist.
@@ -302,19 +322,24 @@ impl<'a> Desk<'a> {
     fn line(&self, reference: &SecretKeyRef) -> Result<Secret, StageFailure> {
         let text = self.text(reference)?;
         if text.expose().contains(['\r', '\n', '\0']) {
-            return Err(StageFailure::until_changed(
+            let several = StageFailure::until_changed(
                 Reason::SecretKeyMissing,
                 format!(
                     "key {} of Secret {} holds several lines; a password, client secret or token is one line",
                     reference.key, reference.name
                 ),
-            ));
+            );
+            return self.told(&reference.name, Err(several));
         }
         Ok(text)
     }
 
     /// A text, without line breaks at its end.
-    fn text(&self, SecretKeyRef { name, key }: &SecretKeyRef) -> Result<Secret, StageFailure> {
+    fn text(&self, reference: &SecretKeyRef) -> Result<Secret, StageFailure> {
+        self.told(&reference.name, self.read(reference))
+    }
+
+    fn read(&self, SecretKeyRef { name, key }: &SecretKeyRef) -> Result<Secret, StageFailure> {
         let missing = |message| StageFailure::until_changed(Reason::SecretKeyMissing, message);
         let stored = self.stored(name)?;
         let Some(bytes) = stored.data.get(key) else {
@@ -333,8 +358,11 @@ impl<'a> Desk<'a> {
         Ok(Secret::new(text))
     }
 
-    fn bundle(&self, reference: &CARef) -> Result<String, StageFailure> {
+    fn bundle(&self, reference: &CARef, place: Destination<'_>) -> Result<String, StageFailure> {
         let CARef { name, key, .. } = reference;
+        if reference.kind == CAKind::Secret {
+            self.bound(name, &[place], &[])?;
+        }
         let (kind, stored) = match reference.kind {
             CAKind::ConfigMap => ("ConfigMap", self.fetched.config_maps.get(name)),
             CAKind::Secret => ("Secret", self.fetched.secrets.get(name)),
@@ -357,6 +385,10 @@ impl<'a> Desk<'a> {
     }
 
     fn key_pair(&self, name: &str) -> Result<KeyPair, StageFailure> {
+        self.told(name, self.read_pair(name))
+    }
+
+    fn read_pair(&self, name: &str) -> Result<KeyPair, StageFailure> {
         let stored = self.stored(name)?;
         let wrong = |why: String| {
             let message = format!("Secret {name} must be of type kubernetes.io/tls: its key {why}");
@@ -372,25 +404,6 @@ impl<'a> Desk<'a> {
         let key = part("tls.key", &|bytes| pem::private_key(bytes).map(drop))?;
         Ok(KeyPair { chain_pem: chain.to_owned(), key_pem: Secret::new(key) })
     }
-}
-
-/// Where the login's Secrets, or what is made of them, are about to be sent. Microsoft's built-in hosts need
-/// no permission, since the spec cannot move them; but a proxy can lead elsewhere under any name, so it needs one.
-pub fn destinations(server: &Server) -> Vec<Destination<'_>> {
-    let mail = Destination { host: &server.host, port: server.port };
-    let (token, hosts) = match &server.login {
-        Login::OAuth2(oauth2) if oauth2.built_in_hosts => (true, Vec::new()),
-        Login::OAuth2(oauth2) => (true, token_host(oauth2).into_iter().chain([mail]).collect()),
-        Login::Password { .. } | Login::ClientCertificate { .. } | Login::None => (false, vec![mail]),
-    };
-    let used = server.proxy.iter().filter(|proxy| proxy.carries_mail() || token && proxy.carries_tokens());
-    let proxy = used.map(|proxy| Destination { host: &proxy.host, port: proxy.port });
-    hosts.into_iter().chain(proxy).collect()
-}
-
-fn token_host(oauth2: &OAuth2Login) -> Option<Destination<'_>> {
-    let host = oauth2.token_url.host_str()?;
-    Some(Destination { host, port: oauth2.token_url.port_or_known_default().unwrap_or(443) })
 }
 
 /// Reads the annotation that says when a credential ends: a time, or a date. It is a reminder: one that cannot

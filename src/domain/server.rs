@@ -177,10 +177,6 @@ impl Server {
 
     /// The names of everything in the server's namespace that the spec refers to.
     pub fn references(&self) -> References<'_> {
-        let token_ca = match &self.login {
-            Login::OAuth2(oauth2) => oauth2.token_ca.as_ref(),
-            Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
-        };
         let mut references = References {
             secrets: self.login.secrets().into_iter().collect(),
             config_maps: BTreeSet::new(),
@@ -188,14 +184,23 @@ impl Server {
         };
         references.secrets.extend(self.tls.client_certificate.as_deref());
         references.secrets.extend(self.proxy.as_ref().and_then(|proxy| proxy.credentials.as_deref()));
-        let proxy_ca = self.proxy.as_ref().and_then(|proxy| proxy.ca.as_ref());
-        for bundle in self.tls.ca.iter().chain(token_ca).chain(proxy_ca) {
+        for bundle in self.private_cas() {
             match bundle.kind {
                 CAKind::ConfigMap => references.config_maps.insert(&bundle.name),
                 CAKind::Secret => references.secrets.insert(&bundle.name),
             };
         }
         references
+    }
+
+    /// The private CAs that it names: of the mail server, of the token endpoint, of the proxy.
+    pub fn private_cas(&self) -> impl Iterator<Item = &CARef> {
+        let token_ca = match &self.login {
+            Login::OAuth2(oauth2) => oauth2.token_ca.as_ref(),
+            Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
+        };
+        let proxy_ca = self.proxy.as_ref().and_then(|proxy| proxy.ca.as_ref());
+        self.tls.ca.iter().chain(token_ca).chain(proxy_ca)
     }
 
     /// `host:port`, with brackets around an IPv6 address.

@@ -4,7 +4,7 @@
 
 use crate::cluster::apart;
 use crate::notifications::merge;
-use crate::objects::{SOON, soon};
+use crate::objects::{SOON, consent, soon};
 use mail_operator_testbed::certificates::{CertificateAuthority, ServerCertificate};
 use mail_operator_testbed::client_keys::{Algorithm, Form, self_signed};
 use mail_operator_testbed::dovecot::DovecotOptions;
@@ -67,7 +67,7 @@ async fn nothing_secret_shows_anywhere() {
     let proxy =
         ScriptedProxy::builder(Speech::Http).login("canary-it", SECRETS[5]).start(scram.address()).await;
     apply(plane, &objects(&authority, &dovecot, &oidc)).await;
-    apply(plane, &further(&oidc, &key, &scram, &proxy)).await;
+    apply(plane, &further(&authority, &oidc, &key, &scram, &proxy)).await;
     for name in ["password", "token", "scram", "proxied"] {
         soon("the mail is sent", async || status(plane, "notif", name).await.contains(r#""phase":"Sent""#))
             .await;
@@ -128,9 +128,15 @@ fn encoded_forms(secrets: &[&str]) -> Vec<String> {
 }
 
 /// What goes through proxies, by SCRAM, with a refresh token and with a client certificate.
-fn further(oidc: &Oidc, key: &ServerCertificate, scram: &ScriptedSmtp, proxy: &ScriptedProxy) -> String {
+fn further(
+    authority: &CertificateAuthority,
+    oidc: &Oidc,
+    key: &ServerCertificate,
+    scram: &ScriptedSmtp,
+    proxy: &ScriptedProxy,
+) -> String {
     let options = oidc.options();
-    let hosts = serde_json::json!({ "mail-operator.dev/allowed-hosts": "localhost,127.0.0.1" });
+    let hosts = consent("localhost,127.0.0.1", &[authority.pem()]);
     let secret = |name: &str, data: serde_json::Value| {
         serde_json::json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "annotations": hosts }, "stringData": data
@@ -197,7 +203,7 @@ fn further(oidc: &Oidc, key: &ServerCertificate, scram: &ScriptedSmtp, proxy: &S
 
 fn objects(authority: &CertificateAuthority, dovecot: &Dovecot, oidc: &Oidc) -> String {
     let options = oidc.options();
-    let hosts = serde_json::json!({ "mail-operator.dev/allowed-hosts": "localhost" });
+    let hosts = consent("localhost", &[authority.pem()]);
     let secret = |name: &str, value: &str| {
         serde_json::json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "annotations": hosts },

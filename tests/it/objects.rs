@@ -82,12 +82,24 @@ impl Space {
         self.until("notifications", name, phase, |object| object["status"]["phase"] == phase).await
     }
 
-    /// Creates a Secret with a password for `host`.
-    pub async fn password(&self, name: &str, password: &str, host: &str) {
-        self.apply(&format!(
-            "apiVersion: v1\nkind: Secret\nmetadata: {{ name: {name}, annotations: {{ mail-operator.dev/allowed-hosts: \"{host}\" }} }}\nstringData: {{ password: \"{password}\" }}\n"
-        ))
-        .await;
+    /// Creates a Secret with a password for these hosts, whichever port, with the CAs of the namespace.
+    pub async fn password(&self, name: &str, password: &str, hosts: &str) {
+        let secret = serde_json::json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": { "name": name, "annotations": self.consent(hosts).await },
+            "stringData": { "password": password }
+        });
+        self.apply(&secret.to_string()).await;
+    }
+
+    /// Annotations by which a Secret permits these hosts at every port, and each CA that a ConfigMap of the namespace
+    /// holds.
+    pub async fn consent(&self, hosts: &str) -> Value {
+        let maps: Value =
+            serde_json::from_str(&self.kubectl(&["get", "configmaps", "-o", "json"]).await).unwrap();
+        let bundles =
+            maps["items"].as_array().unwrap().iter().filter_map(|map| map["data"]["ca.crt"].as_str());
+        consent(hosts, &bundles.collect::<Vec<_>>())
     }
 
     /// Creates a ConfigMap with a CA.
@@ -97,6 +109,15 @@ impl Space {
         });
         self.apply(&map.to_string()).await;
     }
+}
+
+/// Annotations by which a Secret permits these hosts at every port, and these CAs.
+pub fn consent(hosts: &str, bundles: &[&str]) -> Value {
+    let hosts: Vec<_> = hosts.split(',').map(|host| format!("{host}:*")).collect();
+    let bundles: Vec<_> = bundles.iter().map(|pem| mail_operator::domain::binding::digest(pem)).collect();
+    serde_json::json!({
+        "mail-operator.dev/allowed-hosts": hosts.join(","), "mail-operator.dev/allowed-ca": bundles.join(",")
+    })
 }
 
 /// A condition of an object; null if there is none.

@@ -3,21 +3,24 @@
 //! process of the machine could read it, and never to the screen.
 
 use crate::api::MailServerConfig;
-use crate::api::names::{ALLOW_PLAINTEXT, ALLOWED_HOSTS, EXPIRES_AT};
+use crate::api::names::{ALLOW_PLAINTEXT, ALLOWED_CA, ALLOWED_HOSTS, EXPIRES_AT};
+use crate::api::shared::{CAKind, CARef};
 use crate::cli::cluster::{Cluster, Request};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::{Flags, Format};
 use crate::cli::output::{self, Mark};
+use crate::domain::binding;
 use crate::domain::credentials;
 use crate::domain::problem;
 use crate::domain::secret::Secret as Hidden;
 use crate::domain::server::Server;
 use clap::{Args, Subcommand};
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
 
 /// What stands for a value where the manifest is shown.
 const MASK: &str = "***";
@@ -53,9 +56,13 @@ struct Create {
     /// Host that it may be sent to: HOST or HOST:PORT; may be repeated.
     #[arg(long, value_name = "HOST", value_parser = host)]
     host: Vec<String>,
-    /// MailServerConfig that will use it: its hosts, those of its tokens and of its proxy, are permitted.
+    /// MailServerConfig that will use it: its hosts, those of its tokens and of its proxy, and its private CAs are
+    /// permitted.
     #[arg(long = "for", value_name = "SERVER")]
     for_server: Option<String>,
+    /// File with the private CA that may vouch for those hosts; may be repeated. Its content must equal the bundle's.
+    #[arg(long = "ca-file", value_name = "FILE")]
+    ca_file: Vec<PathBuf>,
     /// Let the password travel unencrypted (tls.mode: Disabled).
     #[arg(long)]
     allow_plaintext: bool,
@@ -85,19 +92,23 @@ impl SecretCommand {
 impl Create {
     async fn run(self, flags: &Flags) -> Result<Exit, Failure> {
         let mut hosts = self.host.clone();
+        let mut authorities = self.ca_file.iter().map(of_file).collect::<Result<Vec<_>, _>>()?;
         let needs_cluster = !self.dry_run || self.for_server.is_some();
         let cluster = if needs_cluster { Some(Cluster::open(&flags.cluster).await?) } else { None };
         if let (Some(server), Some(cluster)) = (&self.for_server, &cluster) {
-            hosts.extend(hosts_of(cluster, server).await?);
+            let server = server_of(cluster, server).await?;
+            hosts.extend(hosts_of(&server));
+            authorities.extend(authorities_of(cluster, &server).await?);
         }
         hosts.dedup();
+        authorities.dedup();
         if self.dry_run {
             let namespace =
                 cluster.map(|cluster| cluster.namespace).or_else(|| flags.cluster.namespace.clone());
             output::document(
                 flags.output.unwrap_or(Format::Yaml),
                 &format!("secret/{}", self.name),
-                &masked(&self.secret(namespace, &hosts, &Hidden::new(""))),
+                &masked(&self.secret(namespace, (&hosts, &authorities), &Hidden::new(""))),
             )?;
             return Ok(Exit::Good);
         }
@@ -110,7 +121,7 @@ impl Create {
         }
         // Only now: nobody types a password for nothing.
         let password = if self.stdin { from_stdin()? } else { from_terminal(&self.name).await? };
-        let secret = self.secret(Some(cluster.namespace.clone()), &hosts, &password);
+        let secret = self.secret(Some(cluster.namespace.clone()), (&hosts, &authorities), &password);
         let stored = if known.is_some() {
             replace(&cluster, &secret).await?
         } else {
@@ -131,10 +142,18 @@ impl Create {
         Ok(Exit::Good)
     }
 
-    fn secret(&self, namespace: Option<String>, hosts: &[String], password: &Hidden) -> Secret {
+    fn secret(
+        &self,
+        namespace: Option<String>,
+        (hosts, authorities): (&[String], &[String]),
+        password: &Hidden,
+    ) -> Secret {
         let mut annotations = BTreeMap::new();
         if !hosts.is_empty() {
             annotations.insert(ALLOWED_HOSTS.to_owned(), hosts.join(","));
+        }
+        if !authorities.is_empty() {
+            annotations.insert(ALLOWED_CA.to_owned(), authorities.join(","));
         }
         if self.allow_plaintext {
             annotations.insert(ALLOW_PLAINTEXT.to_owned(), "true".to_owned());
@@ -164,17 +183,54 @@ impl Create {
     }
 }
 
-/// Where a server would send its credentials.
-async fn hosts_of(cluster: &Cluster, name: &str) -> Result<Vec<String>, Failure> {
+async fn server_of(cluster: &Cluster, name: &str) -> Result<Server, Failure> {
     let config: MailServerConfig = cluster.get(name).await?;
-    let server = Server::from_config(&config).map_err(|problems| {
+    Server::from_config(&config).map_err(|problems| {
         let message = format!("MailServerConfig {name} is not valid: {}", problem::summary(&problems));
         Failure::new(Exit::Failed, message).next("correct it, or name the hosts with --host")
-    })?;
-    Ok(credentials::destinations(&server)
+    })
+}
+
+/// Where a server would send its credentials.
+fn hosts_of(server: &Server) -> Vec<String> {
+    credentials::destinations(server)
         .iter()
         .map(|place| format!("{}:{}", bracketed(place.host), place.port))
-        .collect())
+        .collect()
+}
+
+/// The private CAs that a server names.
+async fn authorities_of(cluster: &Cluster, server: &Server) -> Result<Vec<String>, Failure> {
+    let mut found = Vec::new();
+    for CARef { kind, name, key } in server.private_cas() {
+        let bytes = match kind {
+            CAKind::ConfigMap => {
+                let map: Option<ConfigMap> = cluster.find(&cluster.namespace, name).await?;
+                map.and_then(|map| map.data?.remove(key))
+            }
+            CAKind::Secret => {
+                let secret: Option<Secret> = cluster.find(&cluster.namespace, name).await?;
+                let bytes = secret.and_then(|secret| secret.data?.remove(key));
+                bytes.and_then(|bytes| String::from_utf8(bytes.0).ok())
+            }
+        };
+        let Some(pem) = bytes else {
+            let message = format!("{kind:?} {name} with the private CA of the server has no key {key}");
+            return Err(
+                Failure::new(Exit::Failed, message).next("create it first, so that the Secret can permit it")
+            );
+        };
+        found.push(binding::digest(&pem));
+    }
+    Ok(found)
+}
+
+/// The digest of a bundle in a file.
+fn of_file(path: &PathBuf) -> Result<String, Failure> {
+    let pem = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(Exit::Failed, format!("--ca-file: reading {} failed: {error}", path.display()))
+    })?;
+    Ok(binding::digest(&pem))
 }
 
 fn bracketed(host: &str) -> String {
@@ -187,6 +243,7 @@ async fn replace(cluster: &Cluster, secret: &Secret) -> Result<Secret, Failure> 
     let patch = serde_json::json!({
         "metadata": { "annotations": {
             ALLOWED_HOSTS: annotation(ALLOWED_HOSTS),
+            ALLOWED_CA: annotation(ALLOWED_CA),
             ALLOW_PLAINTEXT: annotation(ALLOW_PLAINTEXT),
             EXPIRES_AT: annotation(EXPIRES_AT),
         } },

@@ -83,7 +83,13 @@ pub fn check(manifest: &Manifest) -> Vec<Diagnostic> {
 
 /// Checks our annotations on a Secret or ServiceAccount.
 pub fn neighbour(object: &Object, is_secret: bool) -> Vec<Diagnostic> {
-    let all = [names::ALLOWED_HOSTS, names::EXPIRES_AT, names::ALLOW_PLAINTEXT, names::ALLOW_VALUES];
+    let all = [
+        names::ALLOWED_HOSTS,
+        names::ALLOWED_CA,
+        names::EXPIRES_AT,
+        names::ALLOW_PLAINTEXT,
+        names::ALLOW_VALUES,
+    ];
     let known = if is_secret { &all[..] } else { all.get(..2).unwrap_or_default() };
     let ours = object.annotations().filter(|(name, _)| name.starts_with(names::GROUP));
     let types = ours.filter_map(|(_, entry)| must_be_text(object, entry, "metadata.annotations"));

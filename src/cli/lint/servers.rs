@@ -3,13 +3,13 @@
 
 use crate::api::Reason;
 use crate::api::mail_server_config::{MailServerConfig, TlsMode};
-use crate::api::names::{ALLOW_PLAINTEXT, ALLOWED_HOSTS};
+use crate::api::names::{ALLOW_PLAINTEXT, ALLOWED_CA, ALLOWED_HOSTS};
 use crate::cli::lint::diagnostic::{Code, Diagnostic};
 use crate::cli::lint::judgement::{self, Bench, STAND_IN};
 use crate::cli::lint::place::Step;
 use crate::cli::lint::set::{Manifest, Object};
 use crate::cli::lint::yaml::{Content, Node};
-use crate::domain::binding::Binding;
+use crate::domain::binding::{Binding, digest};
 use crate::domain::credentials::{self, Fetched, Stored};
 use crate::domain::exchange_online;
 use crate::domain::object::ObjectKey;
@@ -123,9 +123,16 @@ fn refused(
         let field = of_key.map_or(field.clone(), |reference| format!("{reference}.key"));
         return bench.at_field(manifest, code, &field, &message);
     }
-    let wanted = if reason == Reason::SecretNotBound { ALLOWED_HOSTS } else { ALLOW_PLAINTEXT };
+    let command_sets =
+        |name: &str| command.as_deref().is_some_and(|command| command.contains(&format!(" {name}=")));
+    let wanted = match reason {
+        Reason::SecretNotBound if !command_sets(ALLOWED_HOSTS) => ALLOWED_CA,
+        Reason::SecretNotBound => ALLOWED_HOSTS,
+        _ => ALLOW_PLAINTEXT,
+    };
     let value = command.as_deref().and_then(|command| command.split_once(&format!("{wanted}=")));
-    let value = value.map_or("", |(_, value)| value).trim_matches('\'');
+    let value = value.map_or("", |(_, value)| value);
+    let value = value.strip_prefix('\'').and_then(|quoted| quoted.split('\'').next()).unwrap_or(value);
     let message = message.rsplit_once(". ").map_or(message.as_str(), |(what, _)| what);
     Diagnostic::error(code, object.file, annotation(object, wanted), message)
         .help(format!("if that is the right place, write below metadata.annotations: {wanted}: \"{value}\""))
@@ -200,12 +207,39 @@ fn fetched(server: &Server, all: &[Reference<'_>], wanted: &str, wanted_kind: &s
     let stand_in = stand_in(server);
     let mut fetched = Fetched::default();
     for (kind, name, object) in all {
-        let as_it_is = object.filter(|_| *name == wanted && *kind == wanted_kind);
-        let stored = as_it_is.map_or_else(|| stand_in.clone(), judgement::stored);
+        // A Secret says which CA it trusts; so it is asked about the CA that is used.
+        let is_wanted = *name == wanted && *kind == wanted_kind;
+        let is_ca = *kind == "ConfigMap" && wanted_kind != "ConfigMap";
+        let as_it_is = object.filter(|_| is_wanted).map(judgement::stored);
+        let ca = object.filter(|_| is_ca).map(judgement::stored).filter(|ca| {
+            ca.data.values().any(|pem| {
+                std::str::from_utf8(pem).is_ok_and(|pem| pem.contains("-----BEGIN CERTIFICATE-----"))
+            })
+        });
+        let stored = as_it_is.or(ca).unwrap_or_else(|| stand_in.clone());
         match *kind {
             "Secret" => drop(fetched.secrets.insert((*name).to_owned(), stored)),
             "ConfigMap" => drop(fetched.config_maps.insert((*name).to_owned(), stored)),
             _ => fetched.service_account = Some(stored),
+        }
+    }
+    // What is not among the files may be what the Secret permits.
+    let unknown = digest(STAND_IN);
+    for stored in fetched.secrets.values_mut().chain(&mut fetched.service_account) {
+        let known = stored.annotations.remove(ALLOWED_CA).unwrap_or_default();
+        stored.annotations.insert(ALLOWED_CA.to_owned(), format!("{known},{unknown}"));
+    }
+    let bundles: Vec<_> = fetched.config_maps.values().flat_map(|map| map.data.values()).cloned().collect();
+    let bundles = bundles.iter().filter_map(|pem| std::str::from_utf8(pem).ok()).map(digest);
+    let every = bundles.chain([unknown]).collect::<Vec<_>>().join(",");
+    for (kind, name, _) in all.iter().filter(|(kind, name, _)| (*kind, *name) != (wanted_kind, wanted)) {
+        let stand_in = match *kind {
+            "Secret" => fetched.secrets.get_mut(*name),
+            "ServiceAccount" => fetched.service_account.as_mut(),
+            _ => None,
+        };
+        if let Some(stand_in) = stand_in {
+            stand_in.annotations.insert(ALLOWED_CA.to_owned(), every.clone());
         }
     }
     fetched
@@ -215,7 +249,7 @@ fn fetched(server: &Server, all: &[Reference<'_>], wanted: &str, wanted_kind: &s
 fn stand_in(server: &Server) -> Stored {
     let mut keys: BTreeSet<String> =
         ["username", "password", "tls.crt", "tls.key"].map(String::from).into_iter().collect();
-    let mut hosts = vec![server.host.clone()];
+    let mut hosts = vec![server.host.clone(), server.tls.server_name.clone()];
     if let Some(proxy) = &server.proxy {
         hosts.push(proxy.host.clone());
         keys.extend(proxy.ca.iter().map(|reference| reference.key.clone()));
@@ -238,12 +272,16 @@ fn stand_in(server: &Server) -> Stored {
         }
     }
     let annotations =
-        [(ALLOWED_HOSTS.to_owned(), hosts.join(",")), (ALLOW_PLAINTEXT.to_owned(), "true".to_owned())];
+        [(ALLOWED_HOSTS.to_owned(), every_port(&hosts)), (ALLOW_PLAINTEXT.to_owned(), "true".to_owned())];
     Stored {
         annotations: BTreeMap::from(annotations),
         data: keys.into_iter().map(|key| (key, Zeroizing::new(STAND_IN.as_bytes().to_vec()))).collect(),
         ..Stored::default()
     }
+}
+
+fn every_port(hosts: &[String]) -> String {
+    hosts.iter().map(|host| format!("{host}:*")).collect::<Vec<_>>().join(",")
 }
 
 /// A note on a Secret whose file holds what it protects.

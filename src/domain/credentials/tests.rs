@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod consent;
+
 use super::*;
 use crate::api::MailServerConfig;
 use serde_json::{Value, json};
@@ -86,10 +88,14 @@ fn a_password_is_one_line_without_its_break() {
 
 #[test]
 fn secrets_that_cannot_be_used_say_what_to_do() {
-    use Reason::{SecretKeyMissing, SecretNotBound, SecretNotFound};
+    use Reason::{SecretKeyMissing, SecretNotBound};
     let bound = [("mail-operator.dev/allowed-hosts", HOST)];
     for (secret, reason, words) in [
-        (None, SecretNotFound, "Secret login does not exist in namespace ns: create it"),
+        (
+            None,
+            SecretNotBound,
+            "no Secret login in namespace ns permits its contents to be sent to smtp.corp.example. Create it",
+        ),
         (
             Some(stored(&bound, &[])),
             SecretKeyMissing,
@@ -123,19 +129,27 @@ fn a_client_secret_must_name_the_token_host_and_the_mail_server() {
     let server = server(&oauth2());
     let with = |hosts: &str| Fetched {
         config_maps: named([("token-ca", stored(&[], &[("ca.crt", CA.as_bytes())]))]),
-        ..of_login(stored(&[("mail-operator.dev/allowed-hosts", hosts)], &[("password", b"canary")]))
+        ..of_login(stored(
+            &[
+                ("mail-operator.dev/allowed-hosts", hosts),
+                ("mail-operator.dev/allowed-ca", &binding::digest(CA)),
+            ],
+            &[("password", b"canary")],
+        ))
     };
     for (hosts, missing) in [
-        ("", "login.corp.example and smtp.corp.example"),
-        ("smtp.corp.example", "login.corp.example"),
-        ("login.corp.example", "smtp.corp.example"),
-        ("login.corp.example:443, smtp.corp.example", "login.corp.example"),
+        ("", "login.corp.example:8443 and smtp.corp.example"),
+        ("smtp.corp.example", "login.corp.example:8443"),
+        ("login.corp.example:8443", "smtp.corp.example"),
+        ("login.corp.example, smtp.corp.example", "login.corp.example:8443"),
+        ("login.corp.example:443, smtp.corp.example", "login.corp.example:8443"),
     ] {
         let (reason, message) = refusal(&server, &with(hosts));
         assert_eq!(reason, Reason::SecretNotBound);
-        assert!(message.contains(&format!("to be sent to {missing}. ")), "{hosts}: {message}");
+        assert!(message.contains(&format!("to be sent to {missing}")), "{hosts}: {message}");
     }
-    for hosts in ["login.corp.example, smtp.corp.example", "login.corp.example:8443,smtp.corp.example:587"] {
+    for hosts in ["login.corp.example:*, smtp.corp.example", "login.corp.example:8443,smtp.corp.example:587"]
+    {
         let found = resolve(&server, &with(hosts), Binding::Required).unwrap();
         assert_eq!(found.token_ca_pem.as_deref(), Some(CA), "{hosts}");
     }
@@ -180,18 +194,18 @@ fn a_password_in_the_clear_needs_its_owners_word() {
 
 #[test]
 fn a_bundle_is_pem_under_its_key() {
+    let bound = [("mail-operator.dev/allowed-hosts", HOST)];
     let by =
         |kind: &str| server(&json!({ "auth": null, "tls": { "caRef": { "kind": kind, "name": "ca" } } }));
     for (kind, ca, words) in [
         ("ConfigMap", None, "ConfigMap ca with the CA bundle does not exist in namespace ns: create it"),
-        ("Secret", None, "Secret ca with the CA bundle does not exist in namespace ns: create it"),
         (
             "ConfigMap",
             Some(stored(&[], &[("tls.crt", CA.as_bytes())])),
             "has no key ca.crt; put the CA certificates there",
         ),
         ("ConfigMap", Some(stored(&[], &[("ca.crt", b"MIIB")])), "is broken PEM; copy the whole file"),
-        ("Secret", Some(stored(&[], &[("ca.crt", b"\xff")])), "is binary, not text in PEM form"),
+        ("Secret", Some(stored(&bound, &[("ca.crt", b"\xff")])), "is binary, not text in PEM form"),
     ] {
         let objects = ca.map(|ca| named([("ca", ca)])).unwrap_or_default();
         let fetched = match kind {
@@ -211,12 +225,12 @@ fn a_bundle_is_pem_under_its_key() {
 fn a_client_certificate_is_a_pair() {
     let server =
         server(&json!({ "auth": null, "tls": { "clientCertificateSecretRef": { "name": "robot" } } }));
-    let with = |data: &[(&str, &[u8])]| secrets([("robot", stored(&[], data))]);
+    let with = |data: &[(&str, &[u8])]| {
+        secrets([("robot", stored(&[("mail-operator.dev/allowed-hosts", HOST)], data))])
+    };
     let (reason, message) = refusal(&server, &Fetched::default());
-    assert_eq!(
-        (reason, message.as_str()),
-        (Reason::SecretNotFound, "Secret robot does not exist in namespace ns: create it")
-    );
+    assert_eq!(reason, Reason::SecretNotBound);
+    assert!(message.contains("no Secret robot in namespace ns permits"), "{message}");
     for (data, key) in [
         (&[][..], "tls.crt"),
         (&[("tls.crt", CA.as_bytes())], "tls.key"),
@@ -299,7 +313,7 @@ fn a_proxy_on_the_way_must_be_named_too() {
     };
     let (reason, message) = refusal(&proxied("All"), &of_login(login(b"canary")));
     assert_eq!(reason, Reason::SecretNotBound);
-    assert!(message.contains("to be sent to proxy.corp.example. "), "{message}");
+    assert!(message.contains("to be sent to proxy.corp.example:3128. "), "{message}");
     assert!(
         resolve(&proxied("Tokens"), &of_login(login(b"canary")), Binding::Required).is_ok(),
         "not on its way"

@@ -78,7 +78,7 @@ async fn for_a_server_that_then_logs_in() {
     let smtp = ScriptedSmtp::builder().login("it", PASSWORD).start().await;
     let basic = json!({ "username": "it", "passwordSecretRef": { "name": "smtp", "key": "password" } });
     space.put(&[server(smtp.address(), json!({ "auth": { "basic": basic } }))]).await;
-    space.mail(&["test"]).await.says(1, &["✗ CredentialsResolved SecretNotFound"]);
+    space.mail(&["test"]).await.says(1, &["✗ CredentialsResolved SecretNotBound"]);
     let create = ["secret", "create", "smtp", "--stdin", "--for", "default", "--allow-plaintext"];
     let ran = space.mail_call(&create).input(PASSWORD).run().await;
     ran.says(0, &[&format!("it may be sent to {}", smtp.address())]);

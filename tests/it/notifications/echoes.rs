@@ -19,7 +19,7 @@ async fn no_answer_of_a_server_tells_another_namespace_its_login() {
     owner
         .apply(&format!(
             "apiVersion: v1\nkind: Secret\nmetadata:\n  name: login\n  annotations: {{ mail-operator.dev/allowed-hosts: \
-             \"127.0.0.1\", mail-operator.dev/allow-plaintext: \"true\" }}\nstringData: {{ password: {PASSWORD} }}\n"
+             \"127.0.0.1:*\", mail-operator.dev/allow-plaintext: \"true\" }}\nstringData: {{ password: {PASSWORD} }}\n"
         ))
         .await;
     let echo =

@@ -42,7 +42,7 @@ async fn a_broken_key_is_told_and_never_shown() {
     let authority = CertificateAuthority::new("Corp CA").unwrap();
     let pair = authority.client("robot").unwrap();
     let key = pair.key_pem.as_str();
-    let consent = json!({ "mail-operator.dev/allowed-hosts": "127.0.0.1, 127.0.0.1:2525" });
+    let consent = json!({ "mail-operator.dev/allowed-hosts": "127.0.0.1, smtp.office365.com" });
     let mut expected = Vec::new();
     for (form, broken, words) in forms(key) {
         let secret = json!({

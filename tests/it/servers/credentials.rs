@@ -38,8 +38,8 @@ async fn a_secret_that_is_created_later_makes_the_server_ready_by_itself() {
     let space = Space::new("servers-secret-later").await;
     let smtp = with_login(&space, PASSWORD).await;
     server(&space, "mail", &spec(&smtp)).await;
-    let words = ["Secret login does not exist in namespace servers-secret-later", "create it"];
-    fails(&space, "mail", "CredentialsResolved", "SecretNotFound", Mends::AChange, &words).await;
+    let words = ["no Secret login in namespace servers-secret-later permits its contents", "Create it"];
+    fails(&space, "mail", "CredentialsResolved", "SecretNotBound", Mends::AChange, &words).await;
     assert_eq!(smtp.connections(), 0, "without credentials there is no use in a connection");
 
     space.password("login", PASSWORD, "127.0.0.1").await;
@@ -52,7 +52,7 @@ async fn a_secret_that_is_created_later_makes_the_server_ready_by_itself() {
 async fn a_key_without_a_password_is_named() {
     let space = Space::new("servers-secret-key").await;
     let smtp = with_login(&space, PASSWORD).await;
-    let bound = json!({ "mail-operator.dev/allowed-hosts": "127.0.0.1" });
+    let bound = space.consent("127.0.0.1").await;
     server(&space, "mail", &spec(&smtp)).await;
     for (data, words) in [
         (json!({ "pass": PASSWORD, "user": "it" }), "has no key password; it has pass, user"),
@@ -88,7 +88,11 @@ async fn the_command_in_the_message_binds_the_secret() {
     for annotations in [json!({}), json!({ "mail-operator.dev/allowed-hosts": elsewhere })] {
         space.kubectl(&["delete", "secret", "login", "--ignore-not-found"]).await;
         secret(&space, annotations.clone(), json!({ "password": PASSWORD })).await;
-        let words = ["does not permit its contents to be sent to 127.0.0.1", "kubectl annotate"];
+        let words = [
+            "its contents to be sent to 127.0.0.1",
+            "where only the private CA of ConfigMap ca",
+            "kubectl annotate",
+        ];
         let message =
             fails(&space, "mail", "CredentialsResolved", "SecretNotBound", Mends::AChange, &words).await;
         assert_eq!(smtp.count(Step::Auth), 0, "a Secret that is not bound goes nowhere");
@@ -182,9 +186,64 @@ async fn an_operator_of_ones_own_binds_only_annotated_secrets_and_tries_a_wrong_
     let words = ["does not permit its contents to be sent to 127.0.0.1"];
     fails(&space, "mail", "CredentialsResolved", "SecretNotBound", Mends::AChange, &words).await;
     assert_eq!(smtp.count(Step::Auth), 2);
-    annotate(&space, "secret", "login", "mail-operator.dev/allowed-hosts=127.0.0.1").await;
+    annotate(
+        &space,
+        "secret",
+        "login",
+        &format!("mail-operator.dev/allowed-hosts=127.0.0.1:{}", smtp.address().port()),
+    )
+    .await;
+    let words = ["where only the private CA of ConfigMap ca vouches for the server"];
+    fails(&space, "mail", "CredentialsResolved", "SecretNotBound", Mends::AChange, &words).await;
+    assert_eq!(smtp.count(Step::Auth), 2);
+    let consent = space.consent("127.0.0.1").await;
+    let digests = consent["mail-operator.dev/allowed-ca"].as_str().unwrap();
+    annotate(&space, "secret", "login", &format!("mail-operator.dev/allowed-ca={digests}")).await;
     let ready = verified(&space, "mail").await;
     assert_eq!(state(&ready, "Authenticated"), "True");
     soon("what waited goes out", async || smtp.copies_for("a@corp.example") == 1).await;
     operator.stop().await;
+}
+
+/// Whoever may create configs and not read Secrets asks about them, one config each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_permits_nothing_shows_nothing() {
+    let space = Space::new("servers-oracle").await;
+    let prize = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "prize" },
+        "stringData": { "admin-token": "canary-token", "password": "canary-password" }
+    });
+    space.apply(&prize.to_string()).await;
+    let exchange = |secret: &str| {
+        format!(
+            "auth: {{ exchangeOnline: {{ tenantID: corp.example, clientID: app, username: a@corp.example, \
+             clientSecretRef: {{ name: {secret}, key: nope }} }} }}"
+        )
+    };
+    let ca = |secret: &str| {
+        format!("host: 127.0.0.1\ntls: {{ caRef: {{ kind: Secret, name: {secret}, key: password }} }}")
+    };
+    let mutual = |secret: &str| {
+        format!("host: 127.0.0.1\ntls: {{ clientCertificateSecretRef: {{ name: {secret} }} }}")
+    };
+    for kind in ["exchange", "ca", "mutual"] {
+        let mut answers = Vec::new();
+        for secret in ["prize", "ghost"] {
+            let name = format!("{kind}-{secret}");
+            let spec = match kind {
+                "exchange" => exchange(secret),
+                "ca" => ca(secret),
+                _ => mutual(secret),
+            };
+            server(&space, &name, &spec).await;
+            let failed =
+                |object: &serde_json::Value| condition(object, "CredentialsResolved")["status"] == "False";
+            let object = space.until(SERVERS, &name, "refused", failed).await;
+            let found = condition(&object, "CredentialsResolved");
+            let message = found["message"].as_str().unwrap().replace(secret, "SECRET");
+            answers.push((found["reason"].clone(), message));
+        }
+        assert_eq!(answers[0], answers[1], "{kind}");
+        assert!(!answers[0].1.contains("admin-token"), "{answers:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! TLS: every way in which a connection cannot be made safe, and what cures it.
 
 use super::{Case, Mends, PASSWORD, USER, annotate, basic, fails, manifest, server, verified};
-use crate::objects::{Space, condition};
+use crate::objects::{Space, condition, consent};
 use mail_operator_testbed::certificates::{CertificateAuthority, ServerCertificate};
 use mail_operator_testbed::scripted_smtp::{Fault, ScriptedSmtp, Step};
 use serde_json::{Value, json};
@@ -204,12 +204,15 @@ async fn a_ca_bundle_is_looked_for_where_the_spec_says_and_described_when_it_is_
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "bundle" }, "stringData": { "bundle.pem": authority.pem() } });
     space.apply(&secret.to_string()).await;
     server(&space, "by-secret", &spec(&smtp, "caRef: { kind: Secret, name: bundle, key: bundle.pem }")).await;
+    let words = ["no Secret bundle in namespace servers-ca permits its contents to be sent to 127.0.0.1"];
+    fails(&space, "by-secret", "CredentialsResolved", "SecretNotBound", Mends::AChange, &words).await;
+    annotate(&space, "secret", "bundle", "mail-operator.dev/allowed-hosts=127.0.0.1:*").await;
     verified(&space, "by-secret").await;
 }
 
 /// A Secret of type `kubernetes.io/tls`.
 fn key_pair(name: &str, certificate: &str, key: &str) -> Value {
-    json!({ "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": { "name": name }, "stringData": { "tls.crt": certificate, "tls.key": key } })
+    json!({ "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": { "name": name, "annotations": consent("127.0.0.1", &[]) }, "stringData": { "tls.crt": certificate, "tls.key": key } })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,8 +253,8 @@ async fn a_client_certificate_opens_a_server_that_demands_one() {
     .await;
     let words = ["Secret empty must be of type kubernetes.io/tls", "tls.crt is empty"];
     fails(&space, "empty", resolved, "ClientCertificateInvalid", Mends::AChange, &words).await;
-    let words = ["Secret absent does not exist in namespace servers-mutual-tls", "create it"];
-    fails(&space, "absent", resolved, "SecretNotFound", Mends::AChange, &words).await;
+    let words = ["no Secret absent in namespace servers-mutual-tls permits its contents", "Create it"];
+    fails(&space, "absent", resolved, "SecretNotBound", Mends::AChange, &words).await;
     for name in ["none", "stranger"] {
         let words = ["demands a client certificate that it knows", "tls.clientCertificateSecretRef"];
         fails(&space, name, "Secured", "TLSHandshakeFailed", Mends::Itself, &words).await;

@@ -121,7 +121,7 @@ fn key_file(private_key: &str) -> String {
 async fn secret(space: &Space, name: &str, key: &str, value: &str) {
     let object = json!({
         "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": name, "annotations": { "mail-operator.dev/allowed-hosts": "localhost" } },
+        "metadata": { "name": name, "annotations": space.consent("localhost").await },
         "stringData": { key: value },
     });
     space.apply(&object.to_string()).await;
@@ -130,7 +130,7 @@ async fn secret(space: &Space, name: &str, key: &str, value: &str) {
 async fn tls_secret(space: &Space, name: &str, certificate: &ServerCertificate) {
     let object = json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-        "metadata": { "name": name, "annotations": { "mail-operator.dev/allowed-hosts": "localhost" } },
+        "metadata": { "name": name, "annotations": space.consent("localhost").await },
         "stringData": { "tls.crt": certificate.certificate_pem, "tls.key": certificate.key_pem },
     });
     space.apply(&object.to_string()).await;
@@ -139,7 +139,7 @@ async fn tls_secret(space: &Space, name: &str, certificate: &ServerCertificate) 
 async fn service_account(space: &Space, name: &str) {
     let object = json!({
         "apiVersion": "v1", "kind": "ServiceAccount",
-        "metadata": { "name": name, "annotations": { "mail-operator.dev/allowed-hosts": "localhost" } },
+        "metadata": { "name": name, "annotations": space.consent("localhost").await },
     });
     space.apply(&object.to_string()).await;
 }

@@ -20,7 +20,7 @@ fn spec(proxy: &str) -> String {
 }
 
 async fn secret(space: &Space, name: &str, hosts: &str, data: serde_json::Value) {
-    let annotations = json!({ "mail-operator.dev/allowed-hosts": hosts });
+    let annotations = space.consent(hosts).await;
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "annotations": annotations },
         "stringData": data

@@ -68,7 +68,7 @@ async fn what_only_a_change_mends_is_looked_into_once_and_the_rest_again_and_aga
     let closing = ScriptedSmtp::builder().fault(Step::Greeting, Fault::Eof).start().await;
     let absent = format!("{}\n{}", relay(&closing), basic());
     space.apply(&format!("{}{}", manifest("absent", &absent), manifest("closing", &relay(&closing)))).await;
-    fails(&space, "absent", "CredentialsResolved", "SecretNotFound", Mends::AChange, &["create it"]).await;
+    fails(&space, "absent", "CredentialsResolved", "SecretNotBound", Mends::AChange, &["Create it"]).await;
     let before = space.get(SERVERS, "absent").await;
     closing.reached_times(Step::Greeting, 7).await;
     let after = space.get(SERVERS, "absent").await;

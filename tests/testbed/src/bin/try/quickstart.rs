@@ -58,7 +58,8 @@ fn kustomization(scene: &Scene) -> Value {
             "name": SECRET,
             "annotations": { "mail-operator.dev/allowed-hosts": inbox.to_string() },
         },
-        "stringData": { "password": scene.login.password },
+        // The CA in the Secret is the one that it permits.
+        "stringData": { "password": scene.login.password, "ca.crt": scene.ca.pem() },
     });
     let server = json!({
         "apiVersion": "mail-operator.dev/v1alpha1",
