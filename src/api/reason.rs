@@ -253,6 +253,10 @@ reasons! {
     RestoredFromBackup,
     /// Handling the object crashed three times.
     Quarantined,
+    /// The Notification is so large that what becomes of it could not be stored with it.
+    NotificationTooLarge,
+    /// The API server refuses to store what became of the Notification.
+    StatusNotStored,
 
     // Templates.
     /// A text does not parse.

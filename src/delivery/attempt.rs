@@ -84,7 +84,7 @@ pub(super) struct Run<'a> {
     is_begun: bool,
     claimed: BTreeSet<&'a str>,
     /// Outcomes that the journal knows.
-    noted: usize,
+    pub noted: usize,
     /// Outcomes that the status knows.
     pub stored: usize,
     started: Instant,

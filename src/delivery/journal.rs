@@ -66,6 +66,9 @@ enum Command {
     Remove {
         id: String,
     },
+    SetAside {
+        id: String,
+    },
     Release(oneshot::Sender<()>),
 }
 
@@ -270,6 +273,12 @@ impl JournalHandle {
     /// Drops a claim with some later write: its outcome is stored, or nothing was sent.
     pub fn remove(&self, id: String) {
         let _ = self.commands.send(Command::Remove { id });
+    }
+
+    /// An inherited entry cannot be settled for now: it stays, and its Notification is not sent, but nobody else waits for
+    /// it any more.
+    pub fn set_aside(&self, id: String) {
+        let _ = self.commands.send(Command::SetAside { id });
     }
 
     async fn ask<T>(

@@ -71,6 +71,7 @@ pub struct Metrics {
     verifications: Family<ReasonLabels, Counter>,
     in_doubt: Counter,
     dropped: Counter,
+    refused: Counter,
     evaluations: Family<ReasonLabels, Counter>,
     expiry: Family<ServerLabels, Gauge>,
 }
@@ -90,6 +91,7 @@ impl Metrics {
             verifications: Family::default(),
             in_doubt: Counter::default(),
             dropped: Counter::default(),
+            refused: Counter::default(),
             evaluations: Family::default(),
             expiry: Family::default(),
         };
@@ -120,6 +122,11 @@ impl Metrics {
             "outcomes_dropped",
             "Outcomes of Notifications that were deleted while they were sent",
             metrics.dropped.clone(),
+        );
+        registry.register(
+            "statuses_refused",
+            "Notifications whose outcome the API server refused to store, as an admission policy can have it",
+            metrics.refused.clone(),
         );
         registry.register(
             "evaluations_ended",
@@ -175,6 +182,10 @@ impl Metrics {
 
     pub(super) fn doubts(&self, count: usize) {
         self.in_doubt.inc_by(count as u64);
+    }
+
+    pub(super) fn status_refused(&self) {
+        self.refused.inc();
     }
 
     pub(super) fn dropped(&self) {

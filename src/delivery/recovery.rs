@@ -1,17 +1,19 @@
 //! Settling what a journal held when it was taken over: outcomes that were noted go into the status,
-//! and what nobody knows is in doubt. Until an entry is settled nothing is sent for its account.
+//! and what nobody knows is in doubt. Until an entry is settled nothing is sent for its account, unless the API server
+//! refuses to take it: then it is set aside, and only its own Notification waits.
 
+use crate::cluster::Error;
 use crate::delivery::Delivery;
 use crate::delivery::journal::JournalHandle;
-use crate::delivery::results::Report;
+use crate::delivery::results::{Refused, Report};
 use crate::domain::journal::{Entry, Found, Recovery, recover};
 use crate::domain::object::ObjectKey;
 use crate::domain::outcome::Outcome;
 use crate::domain::vitals::Loop;
-use futures::StreamExt;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Entries settled at once.
 const AT_ONCE: usize = 16;
@@ -22,24 +24,40 @@ impl Delivery {
         let Some(mut inherited) = self.journals.inherited() else { return };
         let pulse = self.vitals.of(Loop::Recovery);
         while let Some((journal, entries)) = inherited.recv().await {
-            let delivery = self.clone();
-            self.unfinished.spawn(async move {
-                futures::stream::iter(entries)
-                    .for_each_concurrent(AT_ONCE, |(id, entry)| delivery.settle(&journal, id, entry))
-                    .await;
-            });
+            let places = Arc::new(Semaphore::new(AT_ONCE));
+            for (id, entry) in entries {
+                let (delivery, journal, places) = (self.clone(), journal.clone(), places.clone());
+                self.unfinished.spawn(async move {
+                    let place = places.acquire_owned().await.ok();
+                    delivery.settle(&journal, place, id, entry).await;
+                });
+            }
         }
         pulse.ended();
     }
 
-    async fn settle(&self, journal: &JournalHandle, id: String, entry: Entry) {
+    /// `place` is let go with the entry, or when that is set aside.
+    async fn settle(
+        &self,
+        journal: &JournalHandle,
+        mut place: Option<OwnedSemaphorePermit>,
+        id: String,
+        entry: Entry,
+    ) {
         let key = ObjectKey::new(&entry.namespace, &entry.name);
+        let mut backoff = Duration::from_secs(1);
         let notification = loop {
             match self.cluster.notification(&key).await {
                 Ok(found) => break found,
                 Err(error) => {
                     tracing::warn!(notification = %key, %error, "not readable while settling the journal; trying again");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    if matches!(error, Error::Refused(_)) {
+                        // It does not fit our types, or may not be read: others need not wait until somebody mends that.
+                        journal.set_aside(id.clone());
+                        drop(place.take());
+                        backoff = (backoff * 2).min(Duration::from_mins(1));
+                    }
+                    tokio::time::sleep(self.paced(backoff)).await;
                 }
             }
         };
@@ -62,7 +80,12 @@ impl Delivery {
                 retry_after: None,
                 counts: false,
             };
-            self.store(report).await;
+            let refused = || {
+                journal.set_aside(id.clone());
+                drop(place.take());
+                Refused::KeepTrying
+            };
+            self.store(report, refused).await;
         }
         journal.remove(id);
     }

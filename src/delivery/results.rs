@@ -14,6 +14,7 @@ use crate::domain::preparation::Prepared;
 use crate::domain::retry;
 use crate::domain::status::conditions::find;
 use crate::domain::status::notification::{self as status, Attempt, Used};
+use crate::domain::status::size::{self, Shortening};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -32,9 +33,30 @@ pub(super) struct Report {
     pub counts: bool,
 }
 
+/// What happens once the API server has refused to store a status: a policy or a quota forbids it, for as long as
+/// somebody wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It is tried again, ever more rarely.
+    KeepTrying,
+    /// It is left for later.
+    GiveUp,
+}
+
+/// Longest wait between two tries of a status that is refused.
+const RARELY: Duration = Duration::from_mins(10);
+
 impl Delivery {
-    /// Writes the outcomes until they are stored. Returns the status, or `None` if the object is gone.
-    pub(super) async fn store(&self, report: Report) -> Option<NotificationStatus> {
+    /// Writes the outcomes until they are stored. Returns the status, or `None` if the object is gone, or if
+    /// `when_refused` gives it up. That is called once: whoever holds something that others need lets it go then.
+    pub(super) async fn store(
+        &self,
+        report: Report,
+        when_refused: impl FnOnce() -> Refused,
+    ) -> Option<NotificationStatus> {
+        let mut when_refused = Some(when_refused);
+        let mut shortening = None;
+        let mut rarer = Duration::from_secs(10);
         let Report { key, uid, mut notification, outcomes, used, began, retry_after, counts } = report;
         let started = std::time::Instant::now();
         let mut backoff = Duration::from_millis(100);
@@ -56,7 +78,11 @@ impl Delivery {
             };
             let attempt =
                 Attempt { outcomes: &outcomes, used: used.as_ref(), began, next: after(now, wait), counts };
-            let new = status::attempted(&notification, &attempt, now);
+            let whole = status::attempted(&notification, &attempt, now);
+            let new = match shortening {
+                None => whole,
+                Some(how) => size::shortened(whole, how),
+            };
             let version = notification.metadata.resource_version.clone().unwrap_or_default();
             let written: Result<Notification, Error> =
                 self.cluster.write_status(&key, &version, notification.status.as_ref(), &new).await;
@@ -68,9 +94,19 @@ impl Delivery {
                     return Some(new);
                 }
                 Err(Error::Conflict | Error::NotFound) => {}
-                Err(Error::Refused(why)) => {
-                    tracing::error!(notification = %key, why, "status refused; kept in memory and tried again");
-                    tokio::time::sleep(Duration::from_secs(10)).await;
+                Err(Error::TooLarge) if Shortening::more(shortening).is_some() => {
+                    shortening = Shortening::more(shortening);
+                    tracing::warn!(notification = %key, ?shortening, "status too large for the API server; stored shorter");
+                }
+                Err(error @ (Error::Refused(_) | Error::TooLarge)) => {
+                    if let Some(when_refused) = when_refused.take() {
+                        self.tell_refused(&key, &notification, &error).await;
+                        if when_refused() == Refused::GiveUp {
+                            return None;
+                        }
+                    }
+                    tokio::time::sleep(self.paced(rarer)).await;
+                    rarer = (rarer * 2).min(RARELY);
                 }
                 Err(error) => {
                     uncertain = true;
@@ -109,9 +145,20 @@ impl Delivery {
             retry_after: None,
             counts: false,
         };
-        self.store(report).await;
+        // Refused, it comes with the rest: a session must not wait for somebody's policy.
+        self.store(report, || Refused::GiveUp).await;
         run.stored = run.outcomes.len();
         run.status_at = tokio::time::Instant::now();
+    }
+
+    /// Tells that what became of a Notification is not stored, since the object itself cannot say so.
+    async fn tell_refused(&self, key: &ObjectKey, notification: &Notification, error: &Error) {
+        self.metrics.status_refused();
+        tracing::error!(notification = %key, %error, "status refused; its outcome is kept and tried again ever more rarely");
+        let message = format!(
+            "what became of this message cannot be stored: {error}. It is kept and tried again; nothing is sent again meanwhile"
+        );
+        self.events.publish(notification, Severity::Warning, Reason::StatusNotStored, &message).await;
     }
 
     /// Tells of a change for the worse. Nothing is said of a message that went as it should.

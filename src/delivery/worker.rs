@@ -6,7 +6,7 @@ use crate::delivery::attempt::{Flow, Means, Run};
 use crate::delivery::journal::JournalHandle;
 use crate::delivery::lane::Lane;
 use crate::delivery::opening::Opened;
-use crate::delivery::results::Report;
+use crate::delivery::results::{Refused, Report};
 use crate::delivery::{Delivery, after};
 use crate::domain::ledger;
 use crate::domain::material::Needs;
@@ -20,6 +20,7 @@ use crate::domain::verification::StageFailure;
 use crate::smtp::Session;
 use futures::FutureExt;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -295,7 +296,19 @@ impl Delivery {
 
     /// Hands the outcomes over to be stored, and lets claim and Notification go once they are.
     fn finish(self: &Arc<Self>, desk: &Desk<'_>, run: Run<'_>, prepared: &Prepared<'_>, complete: bool) {
-        let Run { item, notification, began, claim, outcomes, locales, retry_after, not_before, .. } = run;
+        let Run {
+            item,
+            notification,
+            term,
+            began,
+            claim,
+            outcomes,
+            locales,
+            retry_after,
+            not_before,
+            noted,
+            ..
+        } = run;
         let journal = desk.journal.clone();
         if outcomes.is_empty() {
             if let Some(claim) = claim {
@@ -323,9 +336,20 @@ impl Delivery {
         };
         let (delivery, lane) = (self.clone(), item.lane.clone());
         self.unfinished.spawn(async move {
-            let _under_way = delivery.results.clone().acquire_owned().await;
+            let under_way = delivery.results.clone().acquire_owned().await;
             let uid = report.uid.clone();
-            let status = delivery.store(report).await;
+            // Refused, it waits by itself: others' results need the place. The journal learns it, so that a crash meanwhile
+            // puts nothing in doubt.
+            let fresh = report.outcomes.get(noted..).unwrap_or_default().to_vec();
+            let (written, entry) = (journal.clone(), claim.as_ref().map(|claim| claim.id.clone()));
+            let refused = move || {
+                drop(under_way);
+                if let Some(entry) = entry {
+                    tokio::spawn(async move { written.extend(term, &entry, fresh, BTreeSet::new()).await });
+                }
+                Refused::KeepTrying
+            };
+            let status = delivery.store(report, refused).await;
             if let Some(claim) = claim {
                 journal.remove(claim.id);
             }

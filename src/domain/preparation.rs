@@ -24,6 +24,7 @@ use crate::domain::problem;
 use crate::domain::recipients::{self, Addressee, List};
 use crate::domain::server::Server;
 use crate::domain::status::notification::Used;
+use crate::domain::status::size;
 use crate::domain::template::{About, Template};
 use crate::domain::values::CheckedValues;
 use gathering::Gathered;
@@ -120,6 +121,7 @@ pub fn prepare<'a>(
     let namespace = notification.metadata.namespace.as_deref().unwrap_or_default();
     let uid = Uid::of(notification)
         .ok_or_else(|| Obstacle::unresolved(Reason::Undecodable, "the object has no uid"))?;
+    size::fits(notification)?;
     let server = finding::server(notification, catalog, default_server, namespace)?;
     if let Some(missing) = material.missing_right(namespace) {
         return Err(Obstacle::unresolved(Reason::SourceNotPermitted, missing));

@@ -8,6 +8,7 @@ mod day;
 mod deleted;
 mod frozen;
 mod killed;
+mod refused;
 mod step;
 mod two;
 

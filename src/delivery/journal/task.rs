@@ -9,7 +9,7 @@ use crate::domain::journal::{self, Holding, Journal, Judgement, Standing};
 use crate::domain::object::Uid;
 use crate::domain::usage::Used;
 use jiff::Timestamp;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -41,6 +41,8 @@ pub(super) struct Held {
     resource_version: Option<String>,
     /// Inherited entries that are not settled.
     unsettled: BTreeSet<String>,
+    /// Inherited entries that cannot be settled for now, and that nobody waits for.
+    aside: BTreeSet<String>,
     waiting: Vec<oneshot::Sender<Result<Term, Denied>>>,
     /// Somebody deleted the journal, and it is not written anew yet.
     is_absent: bool,
@@ -138,6 +140,18 @@ impl Task {
                     held.last_work = Instant::now();
                     held.holding.remove(&id);
                     held.unsettled.remove(&id);
+                    held.aside.remove(&id);
+                    self.answer_settled();
+                }
+            }
+            Command::SetAside { id } => {
+                if let Some(held) = &mut self.held
+                    && held.unsettled.remove(&id)
+                {
+                    if let Some(entry) = held.holding.entries().get(&id) {
+                        lock(&self.in_doubt).insert(entry.uid.clone(), self.handle.name.clone());
+                    }
+                    held.aside.insert(id);
                     self.answer_settled();
                 }
             }
@@ -319,6 +333,7 @@ impl Task {
             term,
             resource_version: Some(stored.resource_version),
             unsettled,
+            aside: BTreeSet::new(),
             waiting: Vec::new(),
             is_absent: false,
             last_write: sent,
@@ -339,7 +354,11 @@ impl Task {
         let Some(held) = &mut self.held else { return };
         if held.unsettled.is_empty() && !held.is_absent {
             let name = &self.handle.name;
-            lock(&self.in_doubt).retain(|_, journal| journal != name);
+            // What was set aside stays in doubt, and is not sent.
+            let entries = held.holding.entries();
+            let aside: HashSet<&Uid> =
+                held.aside.iter().filter_map(|id| entries.get(id)).map(|entry| &entry.uid).collect();
+            lock(&self.in_doubt).retain(|uid, journal| journal != name || aside.contains(uid));
             for reply in held.waiting.drain(..) {
                 let _ = reply.send(Ok(held.term));
             }

@@ -4,4 +4,5 @@
 pub mod conditions;
 pub mod notification;
 pub mod server;
+pub mod size;
 pub mod template;
