@@ -8,6 +8,7 @@ pub mod events;
 pub mod journals;
 pub mod lease;
 pub mod notifications;
+mod readers;
 pub mod references;
 mod service_accounts;
 pub mod statuses;

@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, Error, within};
 use crate::domain::failure::Permanence;
 use crate::domain::secret::Secret;
 use crate::oauth::TokenFailure;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec, TokenReview, TokenReviewSpec};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use kube::api::PostParams;
@@ -84,13 +84,7 @@ impl Cluster {
 
     /// Whether the API server takes the token for its own.
     async fn accepts(&self, token: &Secret) -> Result<bool, TokenFailure> {
-        let review = TokenReview {
-            // Without audiences: those of the API server.
-            spec: TokenReviewSpec { token: Some(token.expose().to_owned()), audiences: None },
-            ..TokenReview::default()
-        };
-        let api: Api<TokenReview> = Api::all(self.client.clone());
-        let answer = within(api.create(&PostParams::default(), &review)).await.map_err(|error| match error {
+        let found = self.review(token).await.map_err(|error| match error {
             Error::Refused(_) => TokenFailure::new(
                 Reason::ServiceAccountNotPermitted,
                 Permanence::UntilChanged,
@@ -100,11 +94,7 @@ impl Cluster {
             ),
             error => unavailable(&error),
         })?;
-        // An answer without a verdict is none in favour.
-        answer
-            .status
-            .and_then(|status| status.authenticated.or(Some(false)))
-            .ok_or_else(|| unavailable(&Error::NoAnswer))
+        Ok(found.authenticated.unwrap_or(false))
     }
 }
 

@@ -1,18 +1,22 @@
-//! What is counted about mail. Labels come from closed enums and from the names of MailServerConfigs,
-//! of which there are few; never from addresses or texts.
+//! What is counted about mail. Labels come from closed enums and, where they are to be shown, from the names of
+//! MailServerConfigs, of which there are few; never from addresses or texts.
 
 use crate::api::Reason;
 use crate::api::status::Phase as NotificationPhase;
+use crate::delivery::lock;
 use crate::domain::failure::{Failure, Permanence, Phase};
 use crate::domain::object::ObjectKey;
 use crate::domain::verification::Verification;
 use jiff::Timestamp;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, EncodeLabelValue, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What became of one attempt at one recipient.
@@ -37,14 +41,39 @@ impl Outcome {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AttemptLabels {
-    server: String,
+    #[prometheus(flatten)]
+    server: ServerLabel,
     outcome: Outcome,
     phase: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ServerLabels {
-    server: String,
+/// Whether metrics name MailServerConfigs. Whoever may read metrics would learn of all namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerNames {
+    /// In the label `server`.
+    Shown,
+    /// What is measured is said of all of them together.
+    LeftOut,
+}
+
+/// The label `server`, or none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerLabel(Option<String>);
+
+impl ServerNames {
+    /// The label of one server.
+    pub fn label(self, server: &ObjectKey) -> ServerLabel {
+        ServerLabel((self == Self::Shown).then(|| server.to_string()))
+    }
+}
+
+impl EncodeLabelSet for ServerLabel {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(server) => ("server", server.as_str()).encode(encoder.encode_label()),
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,7 +102,9 @@ pub struct Metrics {
     dropped: Counter,
     refused: Counter,
     evaluations: Family<ReasonLabels, Counter>,
-    expiry: Family<ServerLabels, Gauge>,
+    expiry: Family<ServerLabel, Gauge>,
+    expiries: Arc<Mutex<HashMap<ServerLabel, BTreeMap<ObjectKey, i64>>>>,
+    names: ServerNames,
 }
 
 /// 1 ms to about 30 s.
@@ -83,7 +114,7 @@ fn step_histogram() -> Histogram {
 
 impl Metrics {
     /// Registers everything under `mail_operator_`.
-    pub fn new(registry: &mut Registry) -> Self {
+    pub fn new(registry: &mut Registry, names: ServerNames) -> Self {
         let metrics = Self {
             attempts: Family::default(),
             phases: Family::default(),
@@ -94,6 +125,8 @@ impl Metrics {
             refused: Counter::default(),
             evaluations: Family::default(),
             expiry: Family::default(),
+            expiries: Arc::default(),
+            names,
         };
         let registry = registry.sub_registry_with_prefix("mail_operator");
         registry.register(
@@ -142,14 +175,21 @@ impl Metrics {
         metrics
     }
 
-    /// Tells how long the first credential of a server to end is good yet; `None`: nothing is known of its end.
+    /// Tells how long the first credential of a server to end is good yet; `None`: nothing is known of its end. Of servers
+    /// with the same label the first to end counts.
     pub fn expiry(&self, server: &ObjectKey, ends: Option<&(Timestamp, String)>, now: Timestamp) {
-        let labels = ServerLabels { server: server.to_string() };
+        let label = self.names.label(server);
+        let mut expiries = lock(&self.expiries);
+        let alike = expiries.entry(label.clone()).or_default();
         match ends {
-            Some((ends, _)) => {
-                self.expiry.get_or_create(&labels).set(ends.as_second() - now.as_second());
-            }
-            None => drop(self.expiry.remove(&labels)),
+            Some((ends, _)) => drop(alike.insert(server.clone(), ends.as_second() - now.as_second())),
+            None => drop(alike.remove(server)),
+        }
+        if let Some(first) = alike.values().min() {
+            self.expiry.get_or_create(&label).set(*first);
+        } else {
+            expiries.remove(&label);
+            self.expiry.remove(&label);
         }
     }
 
@@ -161,7 +201,7 @@ impl Metrics {
     }
 
     pub(super) fn attempts(&self, server: &ObjectKey, outcome: Outcome, phase: Phase, recipients: usize) {
-        let labels = AttemptLabels { server: server.to_string(), outcome, phase: phase.as_str() };
+        let labels = AttemptLabels { server: self.names.label(server), outcome, phase: phase.as_str() };
         self.attempts.get_or_create(&labels).inc_by(recipients as u64);
     }
 
@@ -190,5 +230,54 @@ impl Metrics {
 
     pub(super) fn dropped(&self) {
         self.dropped.inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use prometheus_client::encoding::text::encode;
+
+    /// What is exported of two servers, of which `a/one` ends first and then is gone.
+    fn exported(names: ServerNames) -> (String, String) {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry, names);
+        let now = Timestamp::UNIX_EPOCH;
+        for (server, seconds) in [("a/one", 100), ("b/two", 200)] {
+            let server = ObjectKey::parse(server).unwrap();
+            metrics.attempts(&server, Outcome::Accepted, Phase::FinalDot, 2);
+            let ends = (Timestamp::from_second(seconds).unwrap(), String::new());
+            metrics.expiry(&server, Some(&ends), now);
+        }
+        let text = || {
+            let mut text = String::new();
+            encode(&mut text, &registry).unwrap();
+            text
+        };
+        let before = text();
+        metrics.expiry(&ObjectKey::parse("a/one").unwrap(), None, now);
+        (before, text())
+    }
+
+    #[test]
+    fn names_of_servers_are_shown_or_left_out_everywhere() {
+        let (before, after) = exported(ServerNames::Shown);
+        assert!(before.contains("attempts_total{server=\"a/one\",outcome=\"Accepted\""), "{before}");
+        assert!(before.contains("credential_expiry_seconds{server=\"a/one\"} 100"), "{before}");
+        assert!(!after.contains("credential_expiry_seconds{server=\"a/one\"}"), "{after}");
+
+        let (before, after) = exported(ServerNames::LeftOut);
+        for text in [&before, &after] {
+            assert!(
+                !text.contains("server=") && !text.contains("a/one") && !text.contains("b/two"),
+                "{text}"
+            );
+            let attempts =
+                text.lines().find(|line| line.starts_with("mail_operator_attempts_total{outcome=")).unwrap();
+            assert!(attempts.ends_with(" 4"), "{attempts}");
+        }
+        assert!(before.contains("credential_expiry_seconds{} 100"), "the first to end: {before}");
+        assert!(after.contains("credential_expiry_seconds{} 200"), "{after}");
     }
 }

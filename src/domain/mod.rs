@@ -29,6 +29,7 @@ pub mod outcome;
 pub mod pem;
 pub mod preparation;
 pub mod problem;
+pub mod readers;
 pub mod recipients;
 pub mod reconciliation;
 pub mod retry;

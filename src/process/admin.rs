@@ -1,15 +1,21 @@
 //! `/livez`, `/readyz` and `/metrics`, from the first second on, and on a thread of their own: whoever asks gets an
 //! answer also while nothing else in the process goes on.
 
+mod gate;
+
+use crate::cluster::Cluster;
 use crate::controller::Pending;
+use crate::delivery::metrics::{ServerLabel, ServerNames};
 use crate::delivery::vitals::Vitals;
 use crate::delivery::{Delivery, lock};
 use crate::process::Fatal;
+use crate::process::arguments::RunArguments;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use gate::Gate;
 use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::family::Family;
@@ -30,14 +36,11 @@ struct Inner {
     vitals: Vitals,
     delivery: Mutex<Option<Arc<Delivery>>>,
     leader: Gauge,
-    waiting: Family<Lane, Gauge>,
-    oldest: Family<Lane, Gauge>,
+    waiting: Family<ServerLabel, Gauge>,
+    oldest: Family<ServerLabel, Gauge>,
     reviews: Gauge,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Lane {
-    server: String,
+    names: ServerNames,
+    gate: Option<Gate>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,8 +49,13 @@ struct Name {
 }
 
 impl Admin {
-    /// Adds to `registry` what is measured when somebody asks.
-    pub fn new(mut registry: Registry, pending: Arc<Pending>, vitals: Vitals, lease: &str) -> Self {
+    /// Adds to `registry` what is measured when somebody asks. To be made on the runtime that the cluster is asked on.
+    pub fn new(
+        mut registry: Registry,
+        pending: Arc<Pending>,
+        vitals: Vitals,
+        arguments: &RunArguments,
+    ) -> Self {
         let masters: Family<Name, Gauge> = Family::default();
         registry.register("leader_election_master_status", "1 while this process leads", masters.clone());
         let queues: Family<Name, Gauge> = Family::default();
@@ -60,7 +68,7 @@ impl Admin {
             "How long the longest-waiting Notification has been due, by MailServerConfig",
             oldest.clone(),
         );
-        let leader = masters.get_or_create_owned(&Name { name: lease.into() });
+        let leader = masters.get_or_create_owned(&Name { name: arguments.lease_name.clone() });
         let reviews = queues.get_or_create_owned(&Name { name: "notification".into() });
         Self(Arc::new(Inner {
             registry,
@@ -71,7 +79,16 @@ impl Admin {
             waiting,
             oldest,
             reviews,
+            names: arguments.metrics.server_names(),
+            gate: arguments.metrics.metrics_authentication.then(Gate::new),
         }))
+    }
+
+    /// From now on this cluster says who may read the metrics.
+    pub fn ask(&self, cluster: &Cluster) {
+        if let Some(gate) = &self.0.gate {
+            gate.ask(cluster.clone());
+        }
     }
 
     /// From now on queues are measured.
@@ -118,10 +135,11 @@ impl Admin {
         self.0.waiting.clear();
         self.0.oldest.clear();
         for (lane, (count, due)) in delivery.outbox().waiting() {
-            let labels = Lane { server: lane.to_string() };
-            self.0.waiting.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+            let label = self.0.names.label(lane);
+            self.0.waiting.get_or_create(&label).inc_by(i64::try_from(count).unwrap_or(i64::MAX));
             let seconds = due.map_or(0, |due| now.duration_since(due).as_secs().max(0));
-            self.0.oldest.get_or_create(&labels).set(seconds);
+            let oldest = self.0.oldest.get_or_create(&label);
+            oldest.set(oldest.get().max(seconds));
         }
     }
 }
@@ -146,8 +164,12 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
 
 /// Asked for away from this thread, since queues are measured under their locks: were one never let go, `/livez` would
 /// not answer either.
-async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
-    tokio::task::spawn_blocking(move || measured(&admin)).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Result<impl IntoResponse, Response> {
+    if let Some(gate) = &admin.0.gate {
+        gate.admits(&headers).await?;
+    }
+    let measured = tokio::task::spawn_blocking(move || measured(&admin)).await;
+    measured.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 fn measured(admin: &Admin) -> impl IntoResponse + use<> {

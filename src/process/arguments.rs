@@ -3,6 +3,7 @@
 
 mod lockdown;
 
+use crate::delivery::metrics::ServerNames;
 use crate::domain::binding::Binding;
 use crate::domain::egress::{self, Denied};
 use crate::domain::object::ObjectKey;
@@ -74,6 +75,9 @@ pub struct RunArguments {
     /// Address for /livez, /readyz and /metrics.
     #[arg(long, env = "MAIL_OPERATOR_ADMIN_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub admin_address: SocketAddr,
+    /// Who reads what at /metrics.
+    #[command(flatten)]
+    pub metrics: MetricsArguments,
     /// How the log is written.
     #[arg(long, env = "MAIL_OPERATOR_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -111,6 +115,31 @@ impl RunArguments {
             deny: self.egress_deny.iter().filter_map(denied).collect(),
             cluster,
             only: self.lockdown.places(),
+        }
+    }
+}
+
+/// Arguments of `run` about /metrics.
+#[derive(Debug, Clone, Args)]
+pub struct MetricsArguments {
+    /// /metrics needs a bearer token of somebody who may `get` the path /metrics: the API server is asked by TokenReview
+    /// and SubjectAccessReview. /livez and /readyz stay open.
+    #[arg(long, env = "MAIL_OPERATOR_METRICS_AUTHENTICATION", value_name = "BOOL", action = ArgAction::Set,
+        default_value_t = false, num_args = 0..=1, default_missing_value = "true")]
+    pub metrics_authentication: bool,
+    /// Metrics name MailServerConfigs and their namespaces also without --metrics-authentication, to whoever reaches the port.
+    #[arg(long, env = "MAIL_OPERATOR_METRICS_SERVER_NAMES", value_name = "BOOL", action = ArgAction::Set,
+        default_value_t = false, num_args = 0..=1, default_missing_value = "true")]
+    pub metrics_server_names: bool,
+}
+
+impl MetricsArguments {
+    /// Names are for those who are permitted to read them, or for all if that is said.
+    pub fn server_names(&self) -> ServerNames {
+        if self.metrics_authentication || self.metrics_server_names {
+            ServerNames::Shown
+        } else {
+            ServerNames::LeftOut
         }
     }
 }

@@ -57,9 +57,9 @@ pub async fn operate(
     let pending = Arc::new(Pending::default());
     pending.add("kubernetes");
     let mut registry = Registry::default();
-    let mail_metrics = delivery::metrics::Metrics::new(&mut registry);
+    let mail_metrics = delivery::metrics::Metrics::new(&mut registry, arguments.metrics.server_names());
     let controller_metrics = controller::metrics::Metrics::new(&mut registry);
-    let admin = Admin::new(registry, pending.clone(), vitals.clone(), &arguments.lease_name);
+    let admin = Admin::new(registry, pending.clone(), vitals.clone(), &arguments);
     let serving = admin.clone().serve(arguments.admin_address)?;
 
     let config = match config {
@@ -73,6 +73,7 @@ pub async fn operate(
     let client = Client::try_from(config.clone())?;
     let watches = Client::try_from(config)?;
     let cluster = Cluster::new(client, &arguments.operator_namespace, arguments.workers);
+    admin.ask(&cluster);
     if let Some(()) = stop.run_until_cancelled(reach(&cluster, arguments.manage_crds)).await {
         pending.done("kubernetes");
         let delivery = Delivery::new(cluster.clone(), settings, mail_metrics, vitals);

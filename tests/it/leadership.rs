@@ -189,7 +189,7 @@ async fn metrics_have_the_usual_names() {
     let scene = Scene::new(apart().await, "metrics").await;
     let smtp = healthy().await;
     scene.server("default", smtp.address()).await;
-    let operator = scene.operator(&[]);
+    let operator = scene.operator(&["--metrics-server-names"]);
     scene.notify("mail", "default", &["ada@corp.example"], "Resend").await;
     scene.until_phase("mail", "Sent").await;
     let text = operator.metrics().await.unwrap();

@@ -19,6 +19,7 @@ mod leadership;
 mod lint;
 mod lint_anything;
 mod mail_servers;
+mod metrics;
 mod mime;
 mod notifications;
 mod objects;

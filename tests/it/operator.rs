@@ -34,7 +34,9 @@ static SHARED: OnceCell<InProcess> = OnceCell::const_new();
 /// The operator that all tests share; it looks after every namespace of the shared control plane. Waits
 /// between attempts are a hundredth of the real ones (a minute is 0.6 s), each step of a session may take 3 s.
 pub async fn shared() -> &'static InProcess {
-    SHARED.get_or_init(async || InProcess::start(cluster().await, &[], brisk).await).await
+    SHARED
+        .get_or_init(async || InProcess::start(cluster().await, &["--metrics-server-names"], brisk).await)
+        .await
 }
 
 /// Settings for tests.

@@ -112,13 +112,13 @@ spec: { subject: s, text: '{{ nobody }}' }
 ";
 
 /// Arguments of an operator that sees nothing but this scene.
-fn of(scene: &Scene) -> [&str; 4] {
+pub fn of(scene: &Scene) -> [&str; 4] {
     let own: &'static str = scene.operator_namespace().leak();
     ["--namespace", &scene.space.name, "--operator-namespace", own]
 }
 
 /// A line to an API server, and whether it is frozen: then it takes connections and bytes and answers none.
-async fn line_to(url: &str) -> (String, watch::Sender<bool>) {
+pub async fn line_to(url: &str) -> (String, watch::Sender<bool>) {
     let server: SocketAddr = url.trim_start_matches("https://").parse().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let line = format!("https://{}", listener.local_addr().unwrap());

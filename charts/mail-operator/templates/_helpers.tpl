@@ -34,6 +34,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if kindIs "bool" $value }}{{ $value }}{{ else }}{{ .lockdown.enabled }}{{ end -}}
 {{- end -}}
 
+{{/* Whether /metrics needs a token: `true` or nothing. */}}
+{{- define "mail-operator.metricsAuthenticated" -}}
+{{- $locked := include "mail-operator.locked" (dict "lockdown" .Values.lockdown "name" "metricsAuthentication") -}}
+{{- if or .Values.metrics.authentication.enabled (eq $locked "true") }}true{{ end -}}
+{{- end -}}
+
 {{/* Says no to values that fit the schema one by one but not together. */}}
 {{- define "mail-operator.validate" -}}
 {{- with .Values -}}
@@ -56,6 +62,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 {{- if and (eq .metrics.monitor "ServiceMonitor") (not .metrics.service) -}}
 {{- fail "metrics.monitor: ServiceMonitor needs metrics.service: true (PodMonitor does not)" -}}
+{{- end -}}
+{{- if and (ne .metrics.monitor "None") (include "mail-operator.metricsAuthenticated" $) (not .metrics.authentication.tokenSecret.name) -}}
+{{- fail "metrics.monitor needs metrics.authentication.tokenSecret.name where metrics need a token: the Secret with the token that Prometheus shall use" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -54,6 +54,10 @@ async fn wrong_values_are_refused_with_their_name() {
         ),
         ("{namespaces: [a], defaultServer: b/corp}", "namespace b, which the operator would not see"),
         ("metrics: {monitor: ServiceMonitor, service: false}", "needs metrics.service"),
+        (
+            "metrics: {monitor: PodMonitor, authentication: {enabled: true}}",
+            "needs metrics.authentication.tokenSecret.name",
+        ),
         ("lockdown: {enabled: true}", "lockdown.enabled needs lockdown.egress"),
         (
             "{lockdown: {enabled: true, egress: [smtp.corp.example]}, secretBinding: WhenAnnotated}",
@@ -106,6 +110,13 @@ async fn prometheus_operator_is_told_on_demand() {
         let wanted = serde_json::json!([{ "port": port, "path": "/metrics", "interval": "15s" }]);
         assert_eq!(found["spec"][endpoints], wanted);
     }
+    let values =
+        "metrics: {monitor: PodMonitor, authentication: {enabled: true, tokenSecret: {name: reader}}}";
+    let objects =
+        objects(&helm_offline(&["template", "x", &chart(), "--values", "-"], values).await.unwrap());
+    let found = objects.iter().find(|object| object["kind"] == "PodMonitor").unwrap();
+    let credentials = &found["spec"]["podMetricsEndpoints"][0]["authorization"]["credentials"];
+    assert_eq!(*credentials, serde_json::json!({ "name": "reader", "key": "token" }));
     assert!(!rendered(None).await.contains("monitoring.coreos.com"));
 }
 
@@ -235,6 +246,7 @@ async fn one_value_locks_down_and_each_can_be_set_by_itself() {
         "--no-private-cas=true",
         "--plaintext-only=none",
         "--one-network-error=true",
+        "--metrics-authentication=true",
     ];
     let (arguments, policy) = locked("lockdown: {enabled: true, egress: [smtp.corp.example]}").await;
     for argument in strict {

@@ -63,6 +63,7 @@ async fn the_operator_may_do_its_work_and_no_more() {
         "create serviceaccounts --subresource=token -n rights",
         "create serviceaccounts/sender --subresource=token -n default",
         "create tokenreviews.authentication.k8s.io",
+        "create subjectaccessreviews.authorization.k8s.io",
         "create pods -n rights",
         "bind clusterroles.rbac.authorization.k8s.io",
     ] {
@@ -102,6 +103,26 @@ async fn tokens_of_named_service_accounts_and_of_no_other() {
         assert!(refused.is_err(), "{wrong}");
     }
     helm(plane, &["uninstall", "tokens", "--namespace", "tokens"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn reviews_are_asked_for_only_where_metrics_need_a_token() {
+    let plane = namespace("reviews").await;
+    let set = "metrics.authentication.enabled=true";
+    helm(plane, &["install", "reviews", &chart(), "--namespace", "reviews", "--set", set]).await.unwrap();
+    let role = ["--clusterrole=reviews-mail-operator-metrics-reader", "--serviceaccount=reviews:default"];
+    ask(plane, &[&["create", "clusterrolebinding", "reviews-reader"], &role[..]].concat()).await;
+    for (account, question, expected) in [
+        ("reviews-mail-operator", "create tokenreviews.authentication.k8s.io", "yes"),
+        ("reviews-mail-operator", "create subjectaccessreviews.authorization.k8s.io", "yes"),
+        ("reviews-mail-operator", "get /metrics", "no"),
+        ("default", "get /metrics", "yes"),
+        ("default", "get /logs", "no"),
+    ] {
+        let user = format!("system:serviceaccount:reviews:{account}");
+        assert_eq!(can_i(plane, question, &["--as", &user]).await, expected, "{account}: {question}");
+    }
+    helm(plane, &["uninstall", "reviews", "--namespace", "reviews"]).await.unwrap();
 }
 
 #[tokio::test]
