@@ -241,7 +241,7 @@ pub struct Delivery {
         .message("expireAfter must lie between 1s and 120h"))]
     pub expire_after: DurationText,
     /// What to do when the mail server's answer was lost (a crash between message and answer):
-    /// `Resend` (default) sends again, so nobody goes without and somebody may get it twice;
+    /// `Resend` (default) sends again, at most twice, so nobody goes without and somebody may get it up to three times;
     /// `Hold` sends nothing twice and waits for the annotation `mail-operator.dev/resolve`.
     #[serde(default)]
     pub on_in_doubt: OnInDoubt,

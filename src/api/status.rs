@@ -70,7 +70,8 @@ pub enum Phase {
     PartiallySent,
     /// None was accepted, none will be.
     Failed,
-    /// It is not known whether the server accepted; `onInDoubt: Hold` waits for a person.
+    /// It is not known whether the server accepted, and a person has to decide: with `onInDoubt: Hold` at once, with
+    /// `Resend` after the third lost answer.
     InDoubt,
     /// Not sent in time.
     Expired,
@@ -117,6 +118,10 @@ pub struct RecipientStatus {
     /// When this was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
+    /// How often the answer to the message was lost, while it is not known whether it was taken. After the third time it
+    /// is not sent again unless a person says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubts: Option<i32>,
 }
 
 /// The one word for a recipient's state.

@@ -139,9 +139,9 @@ impl<'a> Run<'a> {
     }
 
     /// What was at DATA has its outcomes: all of them or, if the code that makes them panics, none.
-    fn note(&mut self, mut outcomes: Vec<Outcome>) {
+    pub fn note(&mut self, mut outcomes: Vec<Outcome>) {
         for outcome in &mut outcomes {
-            outcome.resent = ledger::was_in_doubt(self.notification.status.as_ref(), &outcome.address);
+            outcome.doubts = ledger::doubts(self.notification.status.as_ref(), &outcome.address);
         }
         self.outcomes.append(&mut outcomes);
         self.at_data = None;

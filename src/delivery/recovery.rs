@@ -7,6 +7,7 @@ use crate::delivery::Delivery;
 use crate::delivery::journal::JournalHandle;
 use crate::delivery::results::{Refused, Report};
 use crate::domain::journal::{Entry, Found, Recovery, recover};
+use crate::domain::ledger;
 use crate::domain::object::ObjectKey;
 use crate::domain::outcome::Outcome;
 use crate::domain::vitals::Loop;
@@ -68,13 +69,18 @@ impl Delivery {
             tracing::warn!(notification = %key, noted = done.len(), in_doubt = in_doubt.len(), "settling what the journal holds");
             let now = Timestamp::now();
             let why = "the operator ended between the message and the mail server's answer: it may or may not have been taken";
-            let doubts = in_doubt.iter().map(|address| Outcome::in_doubt(address, None, why, now));
+            let status = notification.status.as_ref();
+            let doubt = |address: &String| Outcome {
+                doubts: ledger::doubts(status, address),
+                ..Outcome::in_doubt(address, None, why, now)
+            };
+            let outcomes = done.into_iter().chain(in_doubt.iter().map(doubt)).collect();
             self.metrics.doubts(in_doubt.len());
             let report = Report {
                 key,
                 uid: entry.uid.clone(),
                 notification,
-                outcomes: done.into_iter().chain(doubts).collect(),
+                outcomes,
                 used: None,
                 began: now,
                 retry_after: None,

@@ -368,6 +368,6 @@ fn crashed(run: &mut Run<'_>) {
     if let Some(parcel) = run.at_data.take() {
         run.sent();
         let why = "the operator crashed while this was sent: it may or may not have been taken";
-        run.outcomes.extend(parcel.in_doubt(why, Timestamp::now()));
+        run.note(parcel.in_doubt(why, Timestamp::now()));
     }
 }

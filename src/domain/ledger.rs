@@ -42,30 +42,54 @@ pub fn due(notification: &Notification, now: Timestamp) -> Timestamp {
     next.map_or(from, |next| next.max(from))
 }
 
+/// So many copies go to one recipient at most until a person decides. A crash between a message and its answer is chance,
+/// and one copy more makes sure; a server that loses its answer three times in a row will lose the next one as well.
+const MOST_COPIES: i32 = 3;
+
 /// Recipients that are to be sent to, in the order of the spec. Those in doubt only where the policy is
-/// to send again.
+/// to send again, and not for ever.
 pub fn open_recipients(notification: &Notification) -> Vec<Addressee<'_>> {
-    let states: HashMap<&str, RecipientState> = notification
+    let told: HashMap<&str, &RecipientStatus> = notification
         .status
         .iter()
         .flat_map(|status| &status.recipients)
-        .map(|recipient| (recipient.address.as_str(), recipient.state))
+        .map(|recipient| (recipient.address.as_str(), recipient))
         .collect();
-    let resend = notification.spec.delivery.on_in_doubt == OnInDoubt::Resend;
-    let open = |recipient: &Addressee<'_>| match states.get(recipient.address) {
-        None | Some(RecipientState::Pending) => true,
-        Some(RecipientState::InDoubt) => resend,
-        Some(RecipientState::Accepted | RecipientState::Refused) => false,
+    let policy = notification.spec.delivery.on_in_doubt;
+    let open = |recipient: &Addressee<'_>| {
+        told.get(recipient.address).is_none_or(|told| match told.state {
+            RecipientState::Pending => true,
+            RecipientState::InDoubt => !waits_for_a_person(told, policy),
+            RecipientState::Accepted | RecipientState::Refused => false,
+        })
     };
     recipients::all(&notification.spec).filter(open).collect()
 }
 
-/// Whether an earlier attempt at this recipient ended in doubt.
-pub fn was_in_doubt(status: Option<&NotificationStatus>, address: &str) -> bool {
+/// How many attempts at this recipient ended in doubt, if it is still in doubt.
+pub fn doubts(status: Option<&NotificationStatus>, address: &str) -> i32 {
     let recipients = status.map(|status| status.recipients.as_slice()).unwrap_or_default();
-    recipients
-        .iter()
-        .any(|recipient| recipient.address == address && recipient.state == RecipientState::InDoubt)
+    recipients.iter().find(|recipient| recipient.address == address).map_or(0, doubts_of)
+}
+
+fn doubts_of(recipient: &RecipientStatus) -> i32 {
+    if recipient.state == RecipientState::InDoubt { recipient.doubts.unwrap_or(1).max(1) } else { 0 }
+}
+
+/// Whether only a person can say how it goes on with a recipient.
+fn waits_for_a_person(recipient: &RecipientStatus, policy: OnInDoubt) -> bool {
+    let most = match policy {
+        OnInDoubt::Hold => 1,
+        OnInDoubt::Resend => MOST_COPIES,
+    };
+    doubts_of(recipient) >= most
+}
+
+/// How many recipients wait for a person.
+pub fn held(notification: &Notification, recipients: &[RecipientStatus]) -> i32 {
+    let policy = notification.spec.delivery.on_in_doubt;
+    let held = recipients.iter().filter(|recipient| waits_for_a_person(recipient, policy)).count();
+    i32::try_from(held).unwrap_or(i32::MAX)
 }
 
 /// Brings outcomes into the list of recipients. The order is that of the spec.
@@ -94,6 +118,8 @@ fn step(before: Option<&RecipientStatus>, outcome: &Outcome) -> Option<Recipient
         (_, Verdict::InDoubt) | (RecipientState::InDoubt, Verdict::Deferred) => RecipientState::InDoubt,
         (RecipientState::Pending, Verdict::Deferred) => RecipientState::Pending,
     };
+    let doubted = if outcome.verdict == Verdict::InDoubt { outcome.doubts.saturating_add(1) } else { 0 };
+    let doubts = before.map_or(0, doubts_of).max(doubted);
     let mut after = RecipientStatus {
         address: outcome.address.clone(),
         state,
@@ -103,13 +129,19 @@ fn step(before: Option<&RecipientStatus>, outcome: &Outcome) -> Option<Recipient
         reason: outcome.reason.clone(),
         message: outcome.message.clone(),
         time: Some(Time(outcome.time)),
+        doubts: (state == RecipientState::InDoubt).then_some(doubts),
     };
-    if outcome.resent && state == RecipientState::Accepted {
+    if outcome.doubts > 0 && state == RecipientState::Accepted {
         after.reason = Some(Reason::AnswerLost.as_str().into());
-        after.message = Some(
-            "accepted; it may have arrived twice, because the answer to an earlier attempt was lost".into(),
-        );
-    } else if outcome.resent && state == RecipientState::Refused {
+        let (times, lost) = match outcome.doubts {
+            1 => ("twice".to_owned(), "the answer to an earlier attempt was lost".to_owned()),
+            lost => {
+                let times = format!("{} times", lost.saturating_add(1));
+                (times, format!("the answers to {lost} earlier attempts were lost"))
+            }
+        };
+        after.message = Some(format!("accepted; it may have arrived {times}, because {lost}"));
+    } else if outcome.doubts > 0 && state == RecipientState::Refused {
         let refusal = outcome.message.clone().unwrap_or_default();
         after.message =
             Some(format!("{refusal}; the answer to an earlier attempt was lost, so it may have arrived"));
@@ -133,15 +165,15 @@ pub fn summarise(notification: &Notification, recipients: &[RecipientStatus]) ->
     }
 }
 
-/// The phase that a count of recipients amounts to, and whether it is the last.
-pub fn conclude(summary: &Summary, policy: OnInDoubt, expired: bool) -> (Phase, bool) {
+/// The phase that a count of recipients amounts to, `held` of whom wait for a person, and whether it is the last.
+pub fn conclude(summary: &Summary, held: i32, expired: bool) -> (Phase, bool) {
     let Summary { total, accepted, refused: _, pending, in_doubt } = *summary;
-    let waits_for_a_person = in_doubt > 0 && policy == OnInDoubt::Hold;
+    let goes_on_by_itself = pending > 0 || in_doubt > held;
     if accepted == total {
         (Phase::Sent, true)
     } else if pending == 0 && in_doubt == 0 {
         (if accepted > 0 { Phase::PartiallySent } else { Phase::Failed }, true)
-    } else if waits_for_a_person && (pending == 0 || expired) {
+    } else if held > 0 && (!goes_on_by_itself || expired) {
         (Phase::InDoubt, false)
     } else if expired {
         (if accepted > 0 { Phase::PartiallySent } else { Phase::Expired }, true)
@@ -151,12 +183,12 @@ pub fn conclude(summary: &Summary, policy: OnInDoubt, expired: bool) -> (Phase, 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
     fn phases() {
-        use OnInDoubt::{Hold, Resend};
         let summary = |total, accepted, refused, in_doubt| Summary {
             total,
             accepted,
@@ -164,26 +196,30 @@ mod tests {
             in_doubt,
             pending: total - accepted - refused - in_doubt,
         };
-        for (summary, policy, expired, expected) in [
-            (summary(2, 2, 0, 0), Resend, false, (Phase::Sent, true)),
-            (summary(2, 2, 0, 0), Hold, true, (Phase::Sent, true)),
-            (summary(2, 1, 1, 0), Resend, false, (Phase::PartiallySent, true)),
-            (summary(2, 0, 2, 0), Resend, false, (Phase::Failed, true)),
-            (summary(2, 1, 0, 0), Resend, false, (Phase::Pending, false)),
-            (summary(2, 1, 0, 0), Resend, true, (Phase::PartiallySent, true)),
-            (summary(2, 0, 0, 0), Resend, true, (Phase::Expired, true)),
-            (summary(2, 0, 0, 1), Resend, false, (Phase::Pending, false)),
-            (summary(2, 0, 0, 1), Resend, true, (Phase::Expired, true)),
-            (summary(2, 1, 0, 1), Hold, false, (Phase::InDoubt, false)),
-            (summary(2, 0, 0, 1), Hold, false, (Phase::Pending, false)),
-            (summary(2, 0, 0, 1), Hold, true, (Phase::InDoubt, false)),
-            (summary(2, 1, 0, 1), Hold, true, (Phase::InDoubt, false)),
+        for (summary, held, expired, expected) in [
+            (summary(2, 2, 0, 0), 0, false, (Phase::Sent, true)),
+            (summary(2, 2, 0, 0), 0, true, (Phase::Sent, true)),
+            (summary(2, 1, 1, 0), 0, false, (Phase::PartiallySent, true)),
+            (summary(2, 0, 2, 0), 0, false, (Phase::Failed, true)),
+            (summary(2, 1, 0, 0), 0, false, (Phase::Pending, false)),
+            (summary(2, 1, 0, 0), 0, true, (Phase::PartiallySent, true)),
+            (summary(2, 0, 0, 0), 0, true, (Phase::Expired, true)),
+            (summary(2, 0, 0, 1), 0, false, (Phase::Pending, false)),
+            (summary(2, 0, 0, 1), 0, true, (Phase::Expired, true)),
+            (summary(2, 1, 0, 1), 1, false, (Phase::InDoubt, false)),
+            (summary(2, 0, 0, 1), 1, false, (Phase::Pending, false)),
+            (summary(2, 0, 0, 1), 1, true, (Phase::InDoubt, false)),
+            (summary(2, 1, 0, 1), 1, true, (Phase::InDoubt, false)),
+            (summary(2, 0, 0, 2), 1, false, (Phase::Pending, false)),
+            (summary(2, 0, 0, 2), 1, true, (Phase::InDoubt, false)),
+            (summary(2, 0, 0, 2), 2, false, (Phase::InDoubt, false)),
+            (summary(2, 0, 1, 1), 1, false, (Phase::InDoubt, false)),
         ] {
-            assert_eq!(conclude(&summary, policy, expired), expected, "{summary:?} {policy:?} {expired}");
+            assert_eq!(conclude(&summary, held, expired), expected, "{summary:?} {held} {expired}");
         }
     }
 
-    fn outcome(verdict: Verdict, resent: bool) -> Outcome {
+    fn outcome(verdict: Verdict, doubts: i32) -> Outcome {
         Outcome {
             address: "a@corp.example".into(),
             verdict,
@@ -193,7 +229,7 @@ mod tests {
             reason: None,
             message: None,
             time: Timestamp::UNIX_EPOCH,
-            resent,
+            doubts,
         }
     }
 
@@ -217,12 +253,42 @@ mod tests {
             (Accepted, Verdict::InDoubt, Accepted),
             (Accepted, Verdict::Accepted, Accepted),
         ] {
-            let before = step(None, &outcome(Verdict::Deferred, false))
+            let before = step(None, &outcome(Verdict::Deferred, 0))
                 .map(|before| RecipientStatus { state: was, ..before });
-            let after = step(before.as_ref(), &outcome(verdict, false)).or(before);
+            let after = step(before.as_ref(), &outcome(verdict, 0)).or(before);
             assert_eq!(after.map(|after| after.state), Some(becomes), "{was:?} {verdict:?}");
         }
-        let resent = step(None, &outcome(Verdict::Accepted, true));
-        assert_eq!(resent.and_then(|resent| resent.reason).as_deref(), Some("AnswerLost"));
+        for (doubts, words) in [(1, "arrived twice"), (2, "arrived 3 times")] {
+            let resent = step(None, &outcome(Verdict::Accepted, doubts)).unwrap();
+            assert_eq!((resent.reason.as_deref(), resent.doubts), (Some("AnswerLost"), None));
+            assert!(resent.message.unwrap().contains(words), "{words}");
+        }
+    }
+
+    #[test]
+    fn doubts_are_counted_once_each() {
+        use Verdict::{Accepted, Deferred, InDoubt, Refused};
+        // What was counted before, the outcome and what its attempt began with; what is counted then.
+        for (before, verdict, began_with, expected) in [
+            (None, InDoubt, 0, Some(1)),
+            (Some(1), InDoubt, 1, Some(2)),
+            (Some(2), InDoubt, 2, Some(3)),
+            // The same one again, or an older one that is stored late.
+            (Some(1), InDoubt, 0, Some(1)),
+            (Some(2), InDoubt, 0, Some(2)),
+            // A greylisting between does not make it certain.
+            (Some(2), Deferred, 2, Some(2)),
+            (Some(2), Accepted, 2, None),
+            (Some(2), Refused, 2, None),
+            // An older version wrote no number.
+            (Some(0), InDoubt, 1, Some(2)),
+        ] {
+            let before = before.and_then(|doubts: i32| {
+                let doubtful = step(None, &outcome(InDoubt, 0))?;
+                Some(RecipientStatus { doubts: (doubts > 0).then_some(doubts), ..doubtful })
+            });
+            let after = step(before.as_ref(), &outcome(verdict, began_with)).unwrap();
+            assert_eq!(after.doubts, expected, "{before:?} {verdict:?} {began_with}");
+        }
     }
 }

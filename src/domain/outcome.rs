@@ -31,9 +31,15 @@ pub struct Outcome {
     pub message: Option<String>,
     /// When.
     pub time: Timestamp,
-    /// Whether the answer to an earlier attempt was lost, so that this one may be a second copy.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub resent: bool,
+    /// Earlier attempts whose answer was lost, so that this one may be a further copy. Counted from the status that this
+    /// attempt began with, so that storing an outcome twice counts once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub doubts: i32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &i32) -> bool {
+    *count == 0
 }
 
 /// The gist of an outcome.
@@ -61,7 +67,7 @@ impl Outcome {
             reason: None,
             message: None,
             time,
-            resent: false,
+            doubts: 0,
         }
     }
 
@@ -84,7 +90,7 @@ impl Outcome {
             reason: Some(failure.reason.as_str().into()),
             message: Some(failure.detail.clone()),
             time,
-            resent: false,
+            doubts: 0,
         }
     }
 
@@ -99,7 +105,7 @@ impl Outcome {
             reason: Some(reason.as_str().into()),
             message: Some(message.into()),
             time,
-            resent: false,
+            doubts: 0,
         }
     }
 
@@ -114,7 +120,7 @@ impl Outcome {
             reason: Some(Reason::ResolvedAsSent.as_str().into()),
             message: Some("marked as sent by a person".into()),
             time,
-            resent: false,
+            doubts: 0,
         }
     }
 
@@ -129,7 +135,7 @@ impl Outcome {
             reason: Some(Reason::AnswerLost.as_str().into()),
             message: Some(why.into()),
             time,
-            resent: false,
+            doubts: 0,
         }
     }
 }

@@ -141,7 +141,7 @@ fn report(notification: &Notification, new: NotificationStatus, next: Next) -> D
     Decision { report: news.then(|| Box::new(new)), next }
 }
 
-/// In doubt under `Hold`, or restored from a backup: only the annotation ends it.
+/// In doubt and not to be sent again, or restored from a backup: only the annotation ends it.
 pub fn needs_a_person(notification: &Notification) -> bool {
     notification.status.as_ref().is_some_and(|status| status.phase == Phase::InDoubt)
         || is_restored(notification)

@@ -1,6 +1,6 @@
 //! The status of a Notification, for each thing that can happen to it.
 
-use crate::api::notification::Notification;
+use crate::api::notification::{Notification, OnInDoubt};
 use crate::api::status::{NotificationStatus, Phase, RecipientState, ServerUsed, Summary, TemplateUsed};
 use crate::api::{ConditionType, Reason};
 use crate::domain::ledger;
@@ -72,7 +72,7 @@ pub fn resolved_as_sent(notification: &Notification, word: &str, now: Timestamp)
     let mut status = notification.status.clone().unwrap_or_default();
     // Of one that a backup tool restored nothing is known: then it is about all.
     let restored = status.recipients.is_empty();
-    let meant = |address: &str| restored || ledger::was_in_doubt(notification.status.as_ref(), address);
+    let meant = |address: &str| restored || ledger::doubts(notification.status.as_ref(), address) > 0;
     let addresses = recipients::all(&notification.spec).map(|recipient| recipient.address);
     let outcomes: Vec<_> =
         addresses.filter(|address| meant(address)).map(|address| Outcome::resolved(address, now)).collect();
@@ -89,6 +89,7 @@ pub fn resolved_as_resend(notification: &Notification, word: &str, now: Timestam
         status.recipients.iter_mut().filter(|recipient| recipient.state == RecipientState::InDoubt)
     {
         recipient.state = RecipientState::Pending;
+        recipient.doubts = None;
         recipient.message = Some("to be sent again, as a person decided".into());
     }
     status.last_handled_resolve = Some(word.into());
@@ -174,7 +175,9 @@ fn concluded(
     now: Timestamp,
 ) -> NotificationStatus {
     let summary = ledger::summarise(notification, &status.recipients);
-    let (phase, finished) = ledger::conclude(&summary, notification.spec.delivery.on_in_doubt, expired);
+    let policy = notification.spec.delivery.on_in_doubt;
+    let (phase, finished) =
+        ledger::conclude(&summary, ledger::held(notification, &status.recipients), expired);
     status.phase = phase;
     status.finished = finished;
     status.observed_generation = notification.metadata.generation;
@@ -185,7 +188,7 @@ fn concluded(
     if finished {
         status.completion_time.get_or_insert(Time(now));
     }
-    let (reason, message) = explain(&status, &summary, phase);
+    let (reason, message) = explain(&status, &summary, phase, policy);
     let mut conditions = Conditions::new(&status.conditions, notification.metadata.generation, now);
     conclude_conditions(&mut conditions, &status, &summary, reason, &message);
     status.conditions = conditions.finish();
@@ -232,7 +235,12 @@ fn conclude_conditions(
 }
 
 /// The reason and the sentence for `Ready` and `Sent`.
-fn explain(status: &NotificationStatus, summary: &Summary, phase: Phase) -> (Reason, String) {
+fn explain(
+    status: &NotificationStatus,
+    summary: &Summary,
+    phase: Phase,
+    policy: OnInDoubt,
+) -> (Reason, String) {
     use RecipientState::{Pending, Refused};
     let Summary { total, accepted, refused, pending, in_doubt } = *summary;
     let first = |state| {
@@ -264,14 +272,18 @@ fn explain(status: &NotificationStatus, summary: &Summary, phase: Phase) -> (Rea
             }
             None => (Reason::AllRefused, format!("all {total} recipients were refused")),
         },
-        Phase::InDoubt => (
-            Reason::AnswerLost,
-            format!(
-                "the answer of the mail server was lost for {in_doubt} of {total} recipients, and onInDoubt is Hold: look \
+        Phase::InDoubt => {
+            let why = match policy {
+                OnInDoubt::Hold => "and onInDoubt is Hold",
+                OnInDoubt::Resend => "3 times where it is not sent again",
+            };
+            let message = format!(
+                "the answer of the mail server was lost for {in_doubt} of {total} recipients, {why}: look \
                  at the mail server's log for the messageID, then annotate with mail-operator.dev/resolve=sent or =resend \
                  (a value that was used before needs an ending, such as resend-2)"
-            ),
-        ),
+            );
+            (Reason::AnswerLost, message)
+        }
         Phase::Expired => {
             let last = first(Pending).map(|(_, message)| message).or_else(|| {
                 let ready = find(&status.conditions, ConditionType::Ready)?;

@@ -102,3 +102,46 @@ async fn a_person_can_say_that_it_was_sent() {
     space.until_phase("other", "Sent").await;
     assert_eq!(taken(&smtp, ADA).len(), 1);
 }
+
+/// A server that takes each message, and whose answer never tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_loses_its_answers_gets_each_message_three_times() {
+    let faults = [
+        ("closes", Fault::TakeThenEof),
+        ("late", Fault::Stall),
+        ("garbage", Fault::Garbage),
+        ("endless", Fault::LongLine(1 << 20)),
+    ];
+    let each = faults.map(async |(name, fault)| {
+        let space = Space::new(&format!("in-doubt-{name}")).await;
+        let smtp = ScriptedSmtp::builder().fault(Step::Dot, fault).start().await;
+        space.put(&[server(smtp.address(), json!({}))]).await;
+        space.put(&[notification("news", &[ADA], json!({}))]).await;
+        let doubt = space.until_phase("news", "InDoubt").await;
+        assert_eq!(doubt["status"]["finished"], false, "{name}");
+        says(&doubt, "Ready", "False", "AnswerLost", &["for 1 of 1", "3 times", "resolve=sent or =resend"]);
+        let told = recipient(&doubt, ADA);
+        assert_eq!((&told["state"], &told["doubts"]), (&json!("InDoubt"), &json!(3)), "{name}");
+        // Three, and no more: the operator has long had time for a fourth.
+        assert_eq!(smtp.count(Step::Dot), 3, "{name}");
+        space.put(&[notification("other", &["eve@corp.example"], json!({}))]).await;
+        space.until_phase("other", "InDoubt").await;
+        assert_eq!(smtp.count(Step::Dot), 6, "{name}");
+        space.kubectl(&["annotate", "notification/news", "mail-operator.dev/resolve=sent"]).await;
+        let sent = space.until_phase("news", "Sent").await;
+        assert_eq!(sent["status"]["finished"], true, "{name}");
+        assert_eq!(smtp.count(Step::Dot), 6, "{name}");
+    });
+    futures::future::join_all(each).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_answer_is_an_answer() {
+    let space = Space::new("in-doubt-long").await;
+    let answer = format!("250 2.0.0 {}", "taken ".repeat(500));
+    let smtp = ScriptedSmtp::builder().fault(Step::Dot, Fault::Reply(answer)).start().await;
+    space.put(&[server(smtp.address(), json!({})), notification("news", &[ADA], json!({}))]).await;
+    let sent = space.until_phase("news", "Sent").await;
+    assert_eq!(recipient(&sent, ADA)["enhancedCode"], "2.0.0");
+    assert_eq!(smtp.count(Step::Dot), 1);
+}

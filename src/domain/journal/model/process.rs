@@ -58,7 +58,8 @@ pub(super) struct Hand {
     pub term: u8,
     /// Recipients that were open when it was taken and are not through yet.
     pub rest: Vec<usize>,
-    pub resent: BTreeSet<usize>,
+    /// Their doubts, as the copy it was taken with counts them.
+    pub doubts: BTreeMap<usize, i32>,
     pub claim: Option<String>,
     pub claimed: BTreeSet<usize>,
     pub outcomes: Vec<Outcome>,

@@ -63,7 +63,7 @@ impl Hash for World {
         for status in self.notifications.iter().filter_map(|notification| notification.status.as_ref()) {
             status.finished.hash(state);
             for recipient in &status.recipients {
-                (&recipient.address, recipient.state).hash(state);
+                (&recipient.address, recipient.state, recipient.doubts).hash(state);
             }
         }
     }
@@ -182,8 +182,8 @@ impl World {
             Action::Answer(p, n, verdict) => {
                 let hand = self.processes[*p].hands.get_mut(n).unwrap();
                 let recipient = hand.rest.remove(0);
-                let resent = hand.resent.contains(&recipient);
-                hand.outcomes.push(Outcome { resent, ..outcome(recipient, *verdict) });
+                let doubts = hand.doubts.get(&recipient).copied().unwrap_or_default();
+                hand.outcomes.push(Outcome { doubts, ..outcome(recipient, *verdict) });
                 let goes_on = !hand.rest.is_empty() && *verdict != Verdict::InDoubt;
                 hand.at = if goes_on { At::Recipient } else { At::Over };
             }
@@ -204,7 +204,11 @@ impl World {
                 let outcomes = match recover(entry, Found::of(&self.notifications[n]).as_ref()) {
                     Recovery::Drop => Vec::new(),
                     Recovery::Store { mut done, in_doubt } => {
-                        done.extend(in_doubt.iter().map(|address| outcome(index(address), Verdict::InDoubt)));
+                        let status = self.notifications[n].status.as_ref();
+                        done.extend(in_doubt.iter().map(|address| {
+                            let doubts = ledger::doubts(status, address);
+                            Outcome { doubts, ..outcome(index(address), Verdict::InDoubt) }
+                        }));
                         done
                     }
                 };
@@ -263,11 +267,11 @@ impl World {
 
     fn take(&mut self, p: usize, n: usize) {
         let rest = self.open(n);
-        let resent =
-            rest.iter().copied().filter(|recipient| self.state(n, *recipient) == RecipientState::InDoubt);
+        let status = self.notifications[n].status.as_ref();
+        let doubts = rest.iter().map(|recipient| (*recipient, ledger::doubts(status, &address(*recipient))));
         let hand = Hand {
             term: self.processes[p].held.as_ref().unwrap().term,
-            resent: resent.collect(),
+            doubts: doubts.collect(),
             rest,
             claim: None,
             claimed: BTreeSet::new(),
@@ -402,7 +406,7 @@ impl World {
         for (n, notification) in self.notifications.iter().enumerate() {
             for (recipient, copies) in self.copies[n].iter().copied().enumerate() {
                 let permitted = match notification.spec.delivery.on_in_doubt {
-                    OnInDoubt::Resend => 1 + self.doubts[n][recipient],
+                    OnInDoubt::Resend => (1 + self.doubts[n][recipient]).min(3),
                     OnInDoubt::Hold => 1,
                 };
                 let permitted = permitted + self.forgotten[n][recipient];

@@ -18,7 +18,7 @@ fn outcome(address: &str, verdict: Verdict, reason: Option<Reason>, message: &st
         reason: reason.map(|reason| reason.as_str().into()),
         message: (!message.is_empty()).then(|| message.into()),
         time: at(10),
-        resent: false,
+        doubts: 0,
     }
 }
 
@@ -232,6 +232,45 @@ fn what_a_person_decides_about_doubt() {
     // Too late to send again: it has run out.
     let late = resolved_as_resend(&sample, "resend", at(25 * 3600));
     assert_eq!((late.phase, late.finished), (Phase::PartiallySent, true));
+}
+
+/// Each attempt ends without an answer: two copies more, then a person decides, after whose word the count begins again.
+#[test]
+fn the_third_doubt_waits_for_a_person() {
+    let one = json!({ "spec": { "to": [{ "address": ADA }] } });
+    let mut told = notification(one);
+    let lose = |told: &Notification, seconds| {
+        let doubts = ledger::doubts(told.status.as_ref(), ADA);
+        let outcomes = [Outcome { doubts, ..doubtful(ADA) }];
+        let attempt =
+            Attempt { outcomes: &outcomes, used: None, began: at(9), next: at(seconds + 60), counts: true };
+        let status = attempted(told, &attempt, at(seconds));
+        // Stored again, by a write whose answer was lost or by another process: it is one doubt all the same.
+        let stored = Notification { status: Some(status.clone()), ..told.clone() };
+        assert_eq!(attempted(&stored, &attempt, at(seconds)).recipients, status.recipients);
+        status
+    };
+    for word in ["resend", "resend-2"] {
+        for (doubts, phase, open) in [(1, Phase::Pending, 1), (2, Phase::Pending, 1), (3, Phase::InDoubt, 0)]
+        {
+            let status = lose(&told, 10);
+            assert_eq!((status.phase, status.finished), (phase, false));
+            assert_eq!(status.recipients.first().unwrap().doubts, Some(doubts));
+            told.status = Some(status);
+            assert_eq!(ledger::open_recipients(&told).len(), open);
+        }
+        let (state, reason, message) = condition(told.status.as_ref().unwrap(), ConditionType::Ready);
+        assert_eq!((&*state, &*reason), ("False", "AnswerLost"));
+        assert!(message.contains("3 times") && message.contains("resolve=sent"), "{message}");
+        // Its time running out does not decide it.
+        assert_eq!(expired(&told, at(99 * 3600)).phase, Phase::InDoubt);
+        let sent = resolved_as_sent(&told, "sent", at(20));
+        assert_eq!((sent.phase, sent.finished), (Phase::Sent, true));
+        let again = resolved_as_resend(&told, word, at(20));
+        assert_eq!((again.phase, again.recipients.first().unwrap().doubts), (Phase::Pending, None));
+        told.status = Some(again);
+        assert_eq!(ledger::open_recipients(&told).len(), 1);
+    }
 }
 
 #[test]
