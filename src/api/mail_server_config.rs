@@ -222,6 +222,29 @@ pub struct ServerAccess {
     #[x_kube(validation = Rule::new(r"self.all(sender, sender.matches(r'^(\*|[^\s@<>*]+)@[^\s@<>*]+$'))")
         .message("each of senders must be an address such as hr@corp.example, or all of a domain: *@corp.example"))]
     pub senders: Vec<String>,
+    /// Names that a Notification may put beside the address in `message.from`: `NoAddresses` (default), none that looks
+    /// like an address of another domain; `Own`, only `sender.displayName`; `Any`.
+    #[serde(default)]
+    pub display_names: DisplayNames,
+    /// Header fields that steer a mail provider, such as `X-SES-CONFIGURATION-SET`, and that a Notification may put in
+    /// `message.headers`; `X-SES-*` means all that begin so. Default: none. Other fields need no permission.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 3, max = 76)))]
+    #[x_kube(validation = Rule::new(r"self.all(header, header.matches(r'^[Xx]-[A-Za-z0-9-]*\*?$'))")
+        .message("each of headers must be the name of a field such as X-SES-CONFIGURATION-SET, or the beginning of names: X-SES-*"))]
+    pub headers: Vec<String>,
+}
+
+/// Which names may stand beside an address in From.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DisplayNames {
+    /// All but those that look like an address of another domain than the one beside them.
+    #[default]
+    NoAddresses,
+    /// Only that of the server's own sender.
+    Own,
+    /// All.
+    Any,
 }
 
 /// How often a server is verified.

@@ -219,6 +219,10 @@ reasons! {
     ServerNotPermitted,
     /// The mail server config does not permit this From address.
     FromNotPermitted,
+    /// The mail server config does not permit this name beside the From address.
+    DisplayNameNotPermitted,
+    /// The mail server config does not permit a header field that steers a mail provider.
+    HeaderNotPermitted,
     /// The named template does not exist.
     TemplateNotFound,
     /// The template does not admit this namespace.

@@ -5,12 +5,13 @@
 
 mod finding;
 mod gathering;
+mod permitted;
 
 pub use finding::{server_key, template_places};
 
 use crate::api::notification::Notification;
 use crate::api::{ConditionType, Reason};
-use crate::domain::address::{EmailAddress, Mailbox, sender_permitted};
+use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::catalog::Catalog;
 use crate::domain::content::{self, Rendered};
 use crate::domain::evaluation::{Answer, Overrun, Question, Rendering};
@@ -127,7 +128,10 @@ pub fn prepare<'a>(
         return Err(Obstacle::unresolved(Reason::SourceNotPermitted, missing));
     }
     let template = find_template(notification, catalog, material, namespace)?;
-    let (from, reply_to) = sender(notification, &server)?;
+    let (from, reply_to) = permitted::sender(notification, &server)?;
+    if let Some(obstacle) = permitted::headers(&notification.spec.message.headers, &server) {
+        return Err(obstacle);
+    }
     let locale = locale("message.locale", notification.spec.message.locale.as_deref())?;
     let additions = gathering::additions(notification, material, namespace, &server.key)?;
     Ok(Prepared {
@@ -213,33 +217,6 @@ fn find_template(
         .check(values.as_ref(), &own)
         .map_err(|problems| Obstacle::not_rendered(Reason::InvalidValues, problem::summary(&problems)))?;
     Ok(Some(Chosen { source, generation: known.generation, template: template.clone(), values, secret }))
-}
-
-/// From and Reply-To, if the server permits them.
-fn sender(notification: &Notification, server: &Server) -> Result<(Mailbox, Option<EmailAddress>), Obstacle> {
-    let message = &notification.spec.message;
-    let reply_to = match &message.reply_to {
-        None => server.reply_to.clone(),
-        Some(address) => Some(
-            EmailAddress::parse(address).map_err(|problem| invalid(format!("message.replyTo: {problem}")))?,
-        ),
-    };
-    let Some(from) = &message.from else { return Ok((server.sender.clone(), reply_to)) };
-    let from = Mailbox::parse(&from.address, from.display_name.as_deref())
-        .map_err(|(field, problem)| invalid(format!("message.from.{field}: {problem}")))?;
-    if sender_permitted(from.address(), server.sender.address(), &server.senders) {
-        return Ok((from, reply_to));
-    }
-    Err(Obstacle::unresolved(
-        Reason::FromNotPermitted,
-        format!(
-            "message.from: MailServerConfig {} does not permit {}: leave message.from out, or its owner adds the \
-             address (or *@{}) to access.senders",
-            server.key,
-            from.address(),
-            from.address().domain()
-        ),
-    ))
 }
 
 fn locale(field: &str, tag: Option<&str>) -> Result<Option<Locale>, Obstacle> {

@@ -5,7 +5,9 @@ mod account;
 mod login;
 mod proxy;
 
-use crate::api::mail_server_config::{Auth, ExchangeOnlineAuth, MailServerConfig, TlsMode, TlsVersion};
+use crate::api::mail_server_config::{
+    Auth, DisplayNames, ExchangeOnlineAuth, MailServerConfig, TlsMode, TlsVersion,
+};
 use crate::api::shared::{CAKind, CARef, NamespaceAccess};
 use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::exchange_online;
@@ -50,6 +52,10 @@ pub struct Server {
     pub access: NamespaceAccess,
     /// From addresses admitted besides the sender's.
     pub senders: Vec<String>,
+    /// Which names may stand beside them.
+    pub display_names: DisplayNames,
+    /// Header fields admitted that steer a mail provider.
+    pub headers: Vec<String>,
     /// Time between verifications; `None`: only when something changes.
     pub verify_every: Option<Duration>,
     /// Neither verified nor used while set.
@@ -165,6 +171,8 @@ impl Server {
             limits: limits(&spec.limits, exchange),
             access: spec.access.namespaces.clone(),
             senders: spec.access.senders.clone(),
+            display_names: spec.access.display_names,
+            headers: spec.access.headers.clone(),
             verify_every: (!interval.is_zero()).then_some(interval),
             suspended: spec.suspend,
         })

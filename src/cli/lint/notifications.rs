@@ -79,7 +79,9 @@ fn stand_in(key: &ObjectKey, notification: &Notification) -> Option<Server> {
         "metadata": { "namespace": *key.namespace, "name": *key.name, "uid": "lint" },
         "spec": {
             "host": "mail.example", "sender": { "address": "sender@mail.example" },
-            "access": { "namespaces": { "from": "All" }, "senders": senders }
+            "access": {
+                "namespaces": { "from": "All" }, "senders": senders, "displayNames": "Any", "headers": ["X-*"]
+            }
         }
     }))
     .ok()?;

@@ -4,6 +4,7 @@
 use super::{from_template, notification, only, says, server, taken, template};
 use crate::objects::{Space, condition};
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
+use mail_parser::MessageParser;
 use serde_json::{Value, json};
 
 /// Waits until a Notification is not resolved, for this reason and with these words.
@@ -127,4 +128,44 @@ async fn another_namespaces_server_and_template_need_its_permission() {
     guest.put(&[notification("late", &["bob@corp.example"], through)]).await;
     unresolved(&guest, "late", "ServerNotPermitted", &["access-guest"]).await;
     assert!(taken(&smtp, "bob@corp.example").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_that_steer_and_names_that_pretend_need_permission() {
+    let space = Space::new("access-steering").await;
+    let smtp = ScriptedSmtp::builder().start().await;
+    let with = |field: &str, name: &str| {
+        json!({ "message": {
+            "headers": [{ "name": field, "value": "theirs" }],
+            "from": { "address": "it@corp.example", "displayName": name }
+        } })
+    };
+    space
+        .put(&[
+            server(smtp.address(), json!({})),
+            notification("steers", &["ada@corp.example"], with("x-SES-Configuration-Set", "Desk")),
+            notification("pretends", &["bob@corp.example"], with("X-Ticket", "CEO <ceo@bank.example>")),
+            notification("honest", &["eve@corp.example"], with("X-Ticket", "Desk it@corp.example")),
+        ])
+        .await;
+    let words =
+        ["message.headers[x-SES-Configuration-Set]", "access-steering/default", "access.headers", "X-SES-*"];
+    unresolved(&space, "steers", "HeaderNotPermitted", &words).await;
+    let words = ["message.from.displayName", "access-steering/default", "access.displayNames"];
+    unresolved(&space, "pretends", "DisplayNameNotPermitted", &words).await;
+    space.until_phase("honest", "Sent").await;
+    only(&smtp, "eve@corp.example");
+    assert_eq!(smtp.ledger().len(), 1);
+
+    // Its owner permits both: they go out by themselves.
+    let access = json!({ "access": { "headers": ["X-SES-*"], "displayNames": "Any" } });
+    space.put(&[server(smtp.address(), access)]).await;
+    space.until_phase("steers", "Sent").await;
+    let bytes = only(&smtp, "ada@corp.example");
+    assert!(String::from_utf8_lossy(&bytes).contains("\r\nx-SES-Configuration-Set: theirs\r\n"));
+    space.until_phase("pretends", "Sent").await;
+    let bytes = only(&smtp, "bob@corp.example");
+    let message = MessageParser::default().parse(&bytes).unwrap();
+    let from = message.from().and_then(|from| from.first()).unwrap();
+    assert_eq!((from.name(), from.address()), (Some("CEO <ceo@bank.example>"), Some("it@corp.example")));
 }

@@ -353,7 +353,9 @@ fn stand_in(world: &mut World, notification: &Notification) -> Result<(), Failur
         "metadata": { "namespace": &*key.namespace, "name": &*key.name, "uid": "stand-in" },
         "spec": {
             "host": "smtp.corp.example", "sender": { "address": STAND_IN },
-            "access": { "namespaces": { "from": "All" }, "senders": ["*@*"] }
+            "access": {
+                "namespaces": { "from": "All" }, "senders": ["*@*"], "displayNames": "Any", "headers": ["X-*"]
+            }
         }
     });
     let config: MailServerConfig = serde_json::from_value(config).map_err(|error| {
