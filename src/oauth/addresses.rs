@@ -5,6 +5,7 @@ use super::http::HttpError;
 use crate::api::Reason;
 use crate::domain::egress;
 use crate::domain::failure::Permanence;
+use crate::smtp::dial;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -54,7 +55,7 @@ pub(super) async fn check_proxied(url: &Url, proxy: &Url, egress: &egress::Polic
 }
 
 async fn look_up(url: &Url) -> std::io::Result<Vec<SocketAddr>> {
-    Ok(tokio::net::lookup_host((host(url), 0)).await?.collect())
+    dial::addresses_of(host(url), 0).await
 }
 
 /// Resolves names like the system does and keeps the addresses that the policy admits. The connection
@@ -68,8 +69,8 @@ impl Resolve for PermittedAddresses {
         let egress = Arc::clone(&self.egress);
         Box::pin(async move {
             // Port 0 stands for the URL's.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            Ok(Box::new(permitted(name.as_str(), found.collect(), &egress)?.into_iter()) as Addrs)
+            let found = dial::addresses_of(name.as_str(), 0).await?;
+            Ok(Box::new(permitted(name.as_str(), found, &egress)?.into_iter()) as Addrs)
         })
     }
 }

@@ -158,10 +158,34 @@ async fn look_up(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAdd
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
-    match timeout(limit, lookup_host((host, port))).await {
-        Ok(Ok(addresses)) => Ok(addresses.collect()),
+    match timeout(limit, addresses_of(host, port)).await {
+        Ok(Ok(addresses)) => Ok(addresses),
         Ok(Err(error)) if !is_temporary(&error) => Err(Unresolved::Unknown),
         Ok(Err(_)) | Err(_) => Err(Unresolved::NoAnswer),
+    }
+}
+
+/// The addresses of a name. One with a dot is looked up as it is first: a Pod's resolver would try the search domains of
+/// its cluster first, where `smtp.corp.example.svc.cluster.local` may be a Service of anybody's.
+pub(crate) async fn addresses_of(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let mut last = io::Error::other("there is no name");
+    for name in spellings(host) {
+        match lookup_host((name.as_str(), port)).await {
+            Ok(addresses) => return Ok(addresses.collect()),
+            // Of a name that may well exist no other is tried.
+            Err(error) if is_temporary(&error) => return Err(error),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// The ways in which a name is looked up, in this order. With a dot at its end it is looked up as it is (RFC 1034, 3.1).
+fn spellings(host: &str) -> Vec<String> {
+    if host.contains('.') && !host.ends_with('.') {
+        vec![format!("{host}."), host.to_owned()]
+    } else {
+        vec![host.to_owned()]
     }
 }
 
@@ -239,5 +263,28 @@ fn judge(address: SocketAddr, error: &io::Error, waited: Duration) -> Failure {
         io::ErrorKind::ConnectionReset => Failure::closed(Phase::Connect),
         io::ErrorKind::TimedOut => Failure::connect_timeout(address, waited),
         _ => Failure::unreachable(address, error),
+    }
+}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_name_with_a_dot_is_absolute_first() {
+        for (host, expected) in [
+            ("login.microsoftonline.com", &["login.microsoftonline.com.", "login.microsoftonline.com"][..]),
+            ("smtp.corp.example.", &["smtp.corp.example."]),
+            ("relay.mail", &["relay.mail.", "relay.mail"]),
+            ("relay", &["relay"]),
+        ] {
+            assert_eq!(spellings(host), expected, "{host}");
+        }
+    }
+
+    /// Names that only the machine knows are found as well, in whichever way its resolver knows them.
+    #[tokio::test]
+    async fn the_machines_own_names_are_found() {
+        assert!(addresses_of("localhost", 25).await.unwrap().iter().all(|found| found.ip().is_loopback()));
     }
 }

@@ -41,7 +41,7 @@
 mod connection;
 mod content;
 mod deadlines;
-mod dial;
+pub(crate) mod dial;
 pub mod protocol;
 mod proxy;
 mod sasl;
