@@ -38,6 +38,8 @@ pub enum ConditionType {
     BasicAuthRetiring,
     /// The password travels unencrypted.
     PlaintextAuth,
+    /// A Secret's owner has not permitted what an earlier version did not ask for.
+    ConsentMissing,
 }
 
 impl ConditionType {
@@ -61,6 +63,7 @@ impl ConditionType {
             Self::RefreshTokenRotated => "RefreshTokenRotated",
             Self::BasicAuthRetiring => "BasicAuthRetiring",
             Self::PlaintextAuth => "PlaintextAuth",
+            Self::ConsentMissing => "ConsentMissing",
         }
     }
 }

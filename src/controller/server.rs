@@ -9,6 +9,7 @@ use crate::controller::Context;
 use crate::controller::waiting::Dependency;
 use crate::controller::watches::{Seen, watch};
 use crate::delivery::servers::ServerState;
+use crate::domain::credentials::Tolerance;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem::Problem;
 use crate::domain::server::Server;
@@ -40,6 +41,7 @@ pub async fn run(context: Arc<Context>, term: &CancellationToken) {
         match seen {
             Seen::Object(config) => {
                 let Some(key) = ObjectKey::of(&*config) else { continue };
+                let news = context.delivery.servers.follow(&key);
                 learn(&context, &key, &config);
                 let config: Arc<MailServerConfig> = Arc::from(config);
                 if let Some(task) = tasks.get(&key) {
@@ -47,7 +49,6 @@ pub async fn run(context: Arc<Context>, term: &CancellationToken) {
                 } else {
                     let (sender, receiver) = channel::channel(config);
                     tasks.insert(key.clone(), sender);
-                    let news = context.delivery.servers.follow(&key);
                     let task = follow(context.clone(), key, receiver, news);
                     tokio::spawn(term.clone().run_until_cancelled_owned(task));
                 }
@@ -93,6 +94,8 @@ fn learn(context: &Context, key: &ObjectKey, config: &MailServerConfig) {
         // Deleted and made again faster than was seen: nothing that was found out is about this one.
         delivery.servers.update(key, |state| *state = ServerState::default());
     }
+    let tolerance = Tolerance::of(config.status.as_ref(), config.metadata.generation);
+    delivery.servers.note(key, |state| state.tolerance = tolerance);
     let lockdown = &delivery.settings.lockdown;
     let server = Server::from_config(config).and_then(|server| match lockdown.objections(&server) {
         problems if problems.is_empty() => Ok(Arc::new(server)),
@@ -252,6 +255,7 @@ fn render(
         next: state.next,
         usage: state.usage.as_ref(),
         handled_request: state.handled_request.as_deref(),
+        tolerance: Some(&state.tolerance),
     };
     let server = server.as_deref().map_err(|problems| &**problems);
     status::render(config.status.as_ref(), server, generation, findings, now)

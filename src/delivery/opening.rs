@@ -4,7 +4,7 @@
 use crate::api::mail_server_config::{CertificateFacts, ServerFacts, TlsFacts};
 use crate::api::{ConditionType, Reason};
 use crate::delivery::{Delivery, target, token};
-use crate::domain::credentials::{self, Credentials, Expiry, KeyPair, LoginCredentials, ProofCredential};
+use crate::domain::credentials::{Credentials, Expiry, KeyPair, LoginCredentials, ProofCredential};
 use crate::domain::server::{Login, Proof, Server};
 use crate::domain::verification::{StageFailure, Verification};
 use crate::smtp::{self, Session, tls};
@@ -68,6 +68,7 @@ impl Delivery {
         let credentials = self.credentials(server, &mut found.fingerprint).await;
         let credentials = step(found, CredentialsResolved, credentials)?;
         expiries(server, &credentials, found);
+        found.consent_missing.clone_from(&credentials.consent_missing);
         let target = self.target(server, &credentials, &found.fingerprint);
         let target = step(found, CredentialsResolved, target)?;
         let reason = if server.login == Login::None { Reason::NoLogin } else { Reason::Succeeded };
@@ -143,7 +144,17 @@ impl Delivery {
             StageFailure::temporary(Reason::APIServerUnavailable, message)
         })?;
         *fingerprint = fetched.fingerprint();
-        credentials::resolve(server, &fetched, self.settings.binding)
+        let tolerance = self.servers.state(&server.key).tolerance;
+        let (credentials, left) = tolerance.resolve(server, &fetched, self.settings.binding);
+        if left != tolerance {
+            self.servers.note(&server.key, |state| {
+                // Another generation may have come meanwhile, and has its own.
+                if state.tolerance == tolerance {
+                    state.tolerance = left;
+                }
+            });
+        }
+        credentials
     }
 
     /// The versions of Secrets and bundles as they are now.

@@ -4,6 +4,7 @@
 use crate::api::mail_server_config::Usage;
 use crate::api::{ConditionType, Reason};
 use crate::delivery::lock;
+use crate::domain::credentials::Tolerance;
 use crate::domain::failure::Permanence;
 use crate::domain::object::ObjectKey;
 use crate::domain::verification::{StageFailure, Verification};
@@ -48,6 +49,8 @@ pub struct ServerState {
     pub answered_request: Option<String>,
     /// The value of the annotation that was last obeyed.
     pub handled_request: Option<String>,
+    /// Whether its Secrets may be used by the rules of an earlier version.
+    pub tolerance: Tolerance,
 }
 
 /// Sending is held.

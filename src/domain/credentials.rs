@@ -2,6 +2,7 @@
 //! `CredentialsResolved`. Reads nothing itself.
 
 mod consent;
+mod earlier;
 
 use crate::api::Reason;
 use crate::api::mail_server_config::TlsMode;
@@ -17,7 +18,8 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 pub use consent::destinations;
-use consent::{is_built_in, mail_host, not_bound, proxy_host, token_host};
+use consent::{mail_host, not_bound, proxy_host, token_host};
+pub use earlier::Tolerance;
 
 /// A Secret or ConfigMap as it was read.
 #[derive(Clone, Default)]
@@ -62,6 +64,8 @@ pub struct Credentials {
     pub proxy_ca_pem: Option<String>,
     /// When credentials end, where their Secrets say so.
     pub expiries: Vec<Expiry>,
+    /// What their owner has not permitted and an earlier version did not ask for; with the command.
+    pub consent_missing: Option<String>,
 }
 
 /// What logs in to a mail server.
@@ -162,7 +166,16 @@ impl Stored {
 
 /// Takes from what was fetched what the server's spec asks for.
 pub fn resolve(server: &Server, fetched: &Fetched, binding: Binding) -> Result<Credentials, StageFailure> {
-    let desk = Desk { server, fetched, binding };
+    resolve_by(Rules::Current, server, fetched, binding)
+}
+
+fn resolve_by(
+    rules: Rules,
+    server: &Server,
+    fetched: &Fetched,
+    binding: Binding,
+) -> Result<Credentials, StageFailure> {
+    let desk = Desk { server, fetched, binding, rules };
     let token_ca = match &server.login {
         Login::OAuth2(oauth2) => oauth2.token_ca.as_ref().zip(token_host(oauth2)),
         Login::None | Login::Password { .. } | Login::ClientCertificate { .. } => None,
@@ -180,7 +193,7 @@ pub fn resolve(server: &Server, fetched: &Fetched, binding: Binding) -> Result<C
     let client_certificate = match server.tls.client_certificate.as_deref() {
         None => None,
         Some(name) => {
-            desk.bound(name, &[mail_host(server)], &[])?;
+            desk.trusted(name, mail_host(server))?;
             Some(desk.key_pair(name)?)
         }
     };
@@ -193,7 +206,17 @@ pub fn resolve(server: &Server, fetched: &Fetched, binding: Binding) -> Result<C
         login,
         versions,
         expiries,
+        consent_missing: None,
     })
+}
+
+/// Which rules the permission of Secrets is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    /// Today's.
+    Current,
+    /// Those of versions before: see [`earlier`].
+    Earlier,
 }
 
 /// The private CAs.
@@ -212,6 +235,7 @@ struct Desk<'a> {
     server: &'a Server,
     fetched: &'a Fetched,
     binding: Binding,
+    rules: Rules,
 }
 
 impl<'a> Desk<'a> {
@@ -229,7 +253,7 @@ impl<'a> Desk<'a> {
         let mut expiries = Vec::new();
         let mut versions = Vec::new();
         for name in self.server.login.secrets() {
-            self.bound(name, &destinations(self.server), &self.authorities(bundles))?;
+            self.bound(name, &self.destinations(), &self.authorities(bundles))?;
             let stored = self.stored(name)?;
             versions.push(stored.identity());
             expiries.extend(expiry("Secret", name, stored));
@@ -283,8 +307,8 @@ impl<'a> Desk<'a> {
         let absent = || self.absent("ServiceAccount", name, Reason::ServiceAccountNotFound);
         let stored = self.fetched.service_account.as_ref().ok_or_else(absent)?;
         let Login::OAuth2(oauth2) = &self.server.login else { return Ok(stored) };
-        let mut places = destinations(self.server);
-        if is_built_in(self.server) {
+        let mut places = self.destinations();
+        if self.hosts_are_built_in() {
             places.extend(token_host(oauth2));
         }
         let holder = Holder {
@@ -294,7 +318,8 @@ impl<'a> Desk<'a> {
             annotations: &stored.annotations,
             own_ca: None,
         };
-        binding::check(Binding::Required, &holder, &places, &self.authorities(bundles)).map_err(not_bound)?;
+        let (places, authorities) = self.asked_for(&stored.annotations, &places, &self.authorities(bundles));
+        binding::check(Binding::Required, &holder, &places, &authorities).map_err(not_bound)?;
         Ok(stored)
     }
 
@@ -361,7 +386,7 @@ impl<'a> Desk<'a> {
     fn bundle(&self, reference: &CARef, place: Destination<'_>) -> Result<String, StageFailure> {
         let CARef { name, key, .. } = reference;
         if reference.kind == CAKind::Secret {
-            self.bound(name, &[place], &[])?;
+            self.trusted(name, place)?;
         }
         let (kind, stored) = match reference.kind {
             CAKind::ConfigMap => ("ConfigMap", self.fetched.config_maps.get(name)),

@@ -43,6 +43,8 @@ pub struct Verification {
     pub expires: Option<(Timestamp, String)>,
     /// What is wrong with the annotation that says when a credential ends.
     pub expiry_unreadable: Option<String>,
+    /// What a Secret's owner has not permitted and an earlier version did not ask for; with the command.
+    pub consent_missing: Option<String>,
 }
 
 /// Why a stage failed, and what can be done.
@@ -111,6 +113,7 @@ impl Verification {
             refresh_token_replaced: false,
             expires: None,
             expiry_unreadable: None,
+            consent_missing: None,
         }
     }
 

@@ -14,6 +14,7 @@ mod network;
 mod proxies;
 mod rotation;
 mod tokens;
+mod upgrade;
 mod upkeep;
 
 use crate::objects::{Space, condition};

@@ -13,7 +13,7 @@ pub struct MailServerConfigStatus {
     pub observed_generation: Option<i64>,
     /// `Ready` sums up; then one condition a stage, in order: `CredentialsResolved`,
     /// `TokenAcquired` (OAuth2), `NameResolved`, `Connected`, `Secured`, `Authenticated`. Warnings:
-    /// `CredentialExpiring`, `RefreshTokenRotated`, `BasicAuthRetiring`, `PlaintextAuth`.
+    /// `CredentialExpiring`, `RefreshTokenRotated`, `BasicAuthRetiring`, `PlaintextAuth`, `ConsentMissing`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -38,6 +38,20 @@ pub struct MailServerConfigStatus {
     /// How much of the limits of this login was used when the server was last verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// How the permission of the Secrets was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<ConsentStatus>,
+}
+
+/// How the permission of Secrets was judged.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsentStatus {
+    /// Version of the rules: 2 today; 1 where the condition `ConsentMissing` says what is permitted for one more version.
+    pub rules: i32,
+    /// SHA-256 of the private CAs that the rules of version 1 hold for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerated: Option<String>,
 }
 
 /// What of the limits of a login is used, by the MailServerConfigs of this namespace that share it.

@@ -197,9 +197,12 @@ impl Shown {
 }
 
 fn verdict(name: &str, status: &MailServerConfigStatus) -> Vec<String> {
-    use ConditionType::{BasicAuthRetiring, CredentialExpiring, PlaintextAuth, RefreshTokenRotated};
+    use ConditionType::{
+        BasicAuthRetiring, ConsentMissing, CredentialExpiring, PlaintextAuth, RefreshTokenRotated,
+    };
     let mut lines = Vec::new();
-    for warning in [CredentialExpiring, RefreshTokenRotated, BasicAuthRetiring, PlaintextAuth] {
+    for warning in [CredentialExpiring, RefreshTokenRotated, BasicAuthRetiring, PlaintextAuth, ConsentMissing]
+    {
         if let Some(condition) = find(&status.conditions, warning) {
             lines.extend(output::marked(
                 Mark::Warning,

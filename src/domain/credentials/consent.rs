@@ -1,7 +1,7 @@
 //! Whether Secrets and ServiceAccounts permit what a spec wants to do with them, and what may be told of those that do
 //! not.
 
-use super::{Bundles, Desk, Stored};
+use super::{Bundles, Desk, Rules, Stored};
 use crate::api::Reason;
 use crate::api::mail_server_config::TlsMode;
 use crate::api::names::ALLOWED_HOSTS;
@@ -85,7 +85,16 @@ impl Desk<'_> {
             annotations: stored.map_or(&nothing, |stored| &stored.annotations),
             own_ca: stored.and_then(|stored| stored.data.get("ca.crt")).map(|bytes| bytes.as_slice()),
         };
-        binding::check(self.binding, &holder, places, authorities).map_err(not_bound)
+        let (places, authorities) = self.asked_for(holder.annotations, places, authorities);
+        binding::check(self.binding, &holder, &places, &authorities).map_err(not_bound)
+    }
+
+    /// Whether the Secret with a CA or a client certificate permits its use at that place.
+    pub(super) fn trusted(&self, name: &str, place: Destination<'_>) -> Result<(), StageFailure> {
+        match self.rules {
+            Rules::Current => self.bound(name, &[place], &[]),
+            Rules::Earlier => Ok(()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod consent;
+mod earlier;
 
 use super::*;
 use crate::api::MailServerConfig;

@@ -2,6 +2,7 @@
 
 use crate::api::mail_server_config::{MailServerConfigStatus, ServerFacts, TlsMode, TokenFacts, Usage};
 use crate::api::{ConditionType, Reason};
+use crate::domain::credentials::Tolerance;
 use crate::domain::exchange_online;
 use crate::domain::failure::Permanence;
 use crate::domain::problem::{self, Problem};
@@ -29,6 +30,8 @@ pub struct Findings<'a> {
     pub usage: Option<&'a Usage>,
     /// The annotation that was obeyed.
     pub handled_request: Option<&'a str>,
+    /// How far the rules of an earlier version hold.
+    pub tolerance: Option<&'a Tolerance>,
 }
 
 /// The new status.
@@ -46,6 +49,7 @@ pub fn render(
         Ok(server) => valid(conditions, server, findings, now),
     };
     status.observed_generation = generation;
+    status.consent = findings.tolerance.map(Tolerance::status);
     let handled = findings.handled_request.map(Into::into);
     status.last_handled_verify_request = handled.or_else(|| old?.last_handled_verify_request.clone());
     status
@@ -222,6 +226,11 @@ fn warnings(
             message,
         );
     }
+    if let Some(missing) = verification.and_then(|found| found.consent_missing.as_ref()) {
+        let message =
+            format!("accepted by this version of the operator only, the next one refuses it: {missing}");
+        conditions.set(ConditionType::ConsentMissing, State::True, Reason::SecretNotBound, message);
+    }
     if let Login::Password { .. } = server.login {
         if exchange_online::is_exchange_online_host(&server.host) {
             let message =
@@ -238,8 +247,11 @@ fn warnings(
 
 /// Warnings about credentials that were not there before, or for another reason: worth an Event each.
 pub fn begun<'a>(old: &'a [Condition], new: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
-    const WARNINGS: [ConditionType; 2] =
-        [ConditionType::CredentialExpiring, ConditionType::RefreshTokenRotated];
+    const WARNINGS: [ConditionType; 3] = [
+        ConditionType::CredentialExpiring,
+        ConditionType::RefreshTokenRotated,
+        ConditionType::ConsentMissing,
+    ];
     WARNINGS.into_iter().filter_map(|type_| {
         let warning = find(new, type_).filter(|warning| warning.status == "True")?;
         let known = find(old, type_)

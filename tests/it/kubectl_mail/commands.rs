@@ -341,12 +341,12 @@ async fn completion_for_shells_and_for_kubectl() {
 async fn versions_are_compared() {
     let plane = cluster().await;
     let ran = Call::new(plane, &["version", "--client"]).env("KUBECONFIG", "/nonexistent").run().await;
-    ran.says(0, &["kubectl-mail   0.1.0 (schema 2)"]);
+    ran.says(0, &["kubectl-mail   0.1.0 (schema 3)"]);
     let ran = Call::new(plane, &["version"]).run().await;
     ran.says(
         0,
         &[
-            "CRDs           schema 2",
+            "CRDs           schema 3",
             "operator       unknown: there is no Deployment",
             "--operator-namespace",
         ],

@@ -233,6 +233,7 @@ fn style(type_: &str, status: &str) -> Style {
             | "RefreshTokenRotated"
             | "BasicAuthRetiring"
             | "PlaintextAuth"
+            | "ConsentMissing"
     );
     match (status, abnormal) {
         ("True", false) => output::GOOD,
