@@ -66,6 +66,8 @@ reasons! {
     Undecodable,
     /// The spec contradicts itself in a way the schema cannot see.
     InvalidSpec,
+    /// The namespace's MailServerConfigs have as many accounts as the operator admits.
+    TooManyAccounts,
     /// The named Secret does not exist.
     SecretNotFound,
     /// The Secret has no such key, or the key is empty or unusable.

@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, Error, Result, within};
 use crate::domain::journal::Journal;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{ListParams, ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, Preconditions};
 use std::collections::BTreeMap;
 
 /// The key of the ConfigMap that holds the journal.
@@ -20,6 +20,8 @@ pub struct StoredJournal {
     pub journal: Journal,
     /// The version that the next PUT has to name.
     pub resource_version: String,
+    /// `metadata.uid`: a journal that was deleted and made again is another one.
+    pub uid: Option<String>,
 }
 
 impl Cluster {
@@ -56,7 +58,20 @@ impl Cluster {
         Ok(StoredJournal {
             journal: journal.clone(),
             resource_version: stored.metadata.resource_version.unwrap_or_default(),
+            uid: stored.metadata.uid,
         })
+    }
+
+    /// Deletes a journal as it was read; returns whether it did. One that was written since, or is gone, is left alone.
+    pub async fn delete_journal(&self, name: &str, seen: &StoredJournal) -> Result<bool> {
+        let preconditions =
+            Preconditions { uid: seen.uid.clone(), resource_version: Some(seen.resource_version.clone()) };
+        let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match within(self.journals().delete(name, &parameters)).await {
+            Ok(_) => Ok(true),
+            Err(Error::Conflict | Error::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// All journals by name.
@@ -72,11 +87,11 @@ impl Cluster {
 }
 
 fn read(map: ConfigMap) -> Result<StoredJournal> {
-    let resource_version = map.metadata.resource_version.unwrap_or_default();
+    let (resource_version, uid) = (map.metadata.resource_version.unwrap_or_default(), map.metadata.uid);
     let text = map.data.and_then(|mut data| data.remove(KEY)).unwrap_or_default();
     let journal = serde_json::from_str(&text).map_err(|error| {
         // Sending on without knowing what is in flight could send twice: a person has to look.
         Error::Refused(format!("journal {} cannot be read ({error}); nothing is sent for its account until it is mended or deleted", map.metadata.name.unwrap_or_default()))
     })?;
-    Ok(StoredJournal { journal, resource_version })
+    Ok(StoredJournal { journal, resource_version, uid })
 }

@@ -59,6 +59,14 @@ impl Cluster {
         }
     }
 
+    /// One that nobody answers for, for tests of what needs no answer.
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used, clippy::missing_panics_doc)]
+    pub fn nowhere() -> Self {
+        let client = Client::try_from(Config::new("http://127.0.0.1:9".parse().unwrap())).unwrap();
+        Self::new(client, "operator", 1)
+    }
+
     /// The client for requests.
     pub fn client(&self) -> &Client {
         &self.client

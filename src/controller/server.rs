@@ -12,6 +12,7 @@ use crate::delivery::servers::ServerState;
 use crate::domain::credentials::Tolerance;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem::Problem;
+use crate::domain::quota::Excess;
 use crate::domain::server::Server;
 use crate::domain::status::conditions;
 use crate::domain::status::server::{self as status, Findings, begun, ready_changed};
@@ -65,7 +66,6 @@ pub async fn run(context: Arc<Context>, term: &CancellationToken) {
                 tasks.remove(&key);
                 context.delivery.catalog_mut().servers.remove(&key);
                 context.delivery.forget(&key);
-                context.delivery.metrics.expiry(&key, None, Timestamp::now());
                 context.review_lane(&key);
                 context.review_dependents(&Dependency::Server(key));
             }
@@ -137,7 +137,9 @@ async fn follow(
         };
         pulse.rest();
         tokio::select! {
-            changed = config.changed() => if changed.is_err() { return },
+            changed = config.changed() => if changed.is_err() {
+                return context.delivery.forget_if_gone(&key);
+            },
             () = news.notified() => {}
             () = tokio::time::sleep(again) => {}
         }
@@ -152,8 +154,9 @@ async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig
     let Some(server) = server else { return Ok(LOOK_EVERY) };
     let request = config.metadata.annotations.as_ref().and_then(|all| all.get(names::VERIFY_REQUESTED_AT));
     // (reads) Whether Secrets and bundles are still those that were verified.
+    let excess = server.as_ref().ok().and_then(|server| delivery.excess(server));
     let fingerprint = match &server {
-        Ok(server) if !server.suspended => delivery.fingerprint(server).await,
+        Ok(server) if !server.suspended && excess.is_none() => delivery.fingerprint(server).await,
         _ => None,
     };
     // (pure) Verify? By the state after the reads: a verification may have ended meanwhile, and its request with it.
@@ -163,6 +166,7 @@ async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig
     let requested = request.is_some() && request != handled.as_ref();
     if let Ok(server) = &server
         && !server.suspended
+        && excess.is_none()
         && (requested || is_due(&state, server, fingerprint.as_deref(), Timestamp::now()))
     {
         begin(context, server, request.filter(|_| requested));
@@ -171,7 +175,7 @@ async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig
     let now = Timestamp::now();
     let state = delivery.servers.state(key);
     delivery.metrics.expiry(key, state.verification.as_ref().and_then(|found| found.expires.as_ref()), now);
-    let new = render(config, &server, &state, now);
+    let new = render(config, &server, &state, excess, now);
     // (writes) Status, and an Event if `Ready` changed.
     if config.status.as_ref() != Some(&new) && !verdict_stands(config, &server, &state) {
         write(context, key, config, &new).await?;
@@ -200,6 +204,7 @@ fn verdict_stands(
         .is_some_and(|ready| ready.status != "Unknown" && ready.reason != Reason::Suspended.as_str());
     usable
         && known
+        && !state.is_excess
         && state.verification.is_none()
         && status.observed_generation == config.metadata.generation
 }
@@ -243,6 +248,7 @@ fn render(
     config: &MailServerConfig,
     server: &Result<Arc<Server>, Arc<[Problem]>>,
     state: &ServerState,
+    excess: Option<Excess>,
     now: Timestamp,
 ) -> MailServerConfigStatus {
     let generation = config.metadata.generation;
@@ -255,6 +261,7 @@ fn render(
         next: state.next,
         usage: state.usage.as_ref(),
         handled_request: state.handled_request.as_deref(),
+        excess,
         tolerance: Some(&state.tolerance),
     };
     let server = server.as_deref().map_err(|problems| &**problems);

@@ -142,6 +142,13 @@ impl Accounts {
         before.is_some_and(|(_, before)| before.dismiss(config))
     }
 
+    /// How much is kept.
+    #[cfg(test)]
+    pub fn counts(&self) -> [(&'static str, usize); 2] {
+        let registry = lock(&self.0);
+        [("limiters", registry.limiters.len()), ("accounts of configs", registry.configs.len())]
+    }
+
     /// The config is gone, and has no account.
     pub fn leave(&self, config: &ObjectKey) -> bool {
         let mut registry = lock(&self.0);

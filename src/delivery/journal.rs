@@ -7,14 +7,16 @@ use crate::cluster::journals::StoredJournal;
 use crate::cluster::{Cluster, Error};
 use crate::delivery::account::SharedUse;
 use crate::delivery::lock;
-use crate::delivery::vitals::Vitals;
-use crate::domain::journal::Entry;
+use crate::delivery::vitals::{Pulse, Vitals};
+use crate::domain::journal::{Entry, TAKEOVER_AFTER};
 use crate::domain::object::Uid;
 use crate::domain::outcome::Outcome;
 use crate::domain::server::Account;
 use crate::domain::vitals::Loop;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use task::Task;
@@ -82,16 +84,21 @@ pub struct JournalHandle {
     commands: mpsc::UnboundedSender<Command>,
 }
 
+/// The ways to all tasks there are. A task takes its own out when it ends.
+type Handles = Arc<Mutex<HashMap<Arc<str>, JournalHandle>>>;
+
 /// All journals that this process has looked at.
 pub struct Journals {
     cluster: Cluster,
     identity: Arc<str>,
-    handles: Mutex<HashMap<Arc<str>, JournalHandle>>,
+    handles: Handles,
     /// Recipients of the last 24 hours, also of accounts that nothing was sent for yet.
     uses: Mutex<HashMap<Arc<str>, SharedUse>>,
     observed: Arc<Mutex<Observed>>,
     inherited: (mpsc::UnboundedSender<Inherited>, Mutex<Option<mpsc::UnboundedReceiver<Inherited>>>),
     in_doubt: Arc<Mutex<HashMap<Uid, Arc<str>>>>,
+    /// Terms begun so far, over all tasks: no two have the same.
+    terms: Arc<AtomicU64>,
     vitals: Vitals,
 }
 
@@ -109,9 +116,25 @@ impl Observed {
         seen.1.elapsed()
     }
 
-    /// Notes that there is none, and tells for how long: for ever if none was ever seen.
+    /// Notes that there is none, and tells for how long: for ever if none was ever seen, or if whoever held it has
+    /// lost it by now.
     fn note_absence(&mut self, name: &Arc<str>) -> Duration {
-        if self.0.contains_key(name) { self.note(name, "") } else { Duration::MAX }
+        if !self.0.contains_key(name) {
+            return Duration::MAX;
+        }
+        let absent = self.note(name, "");
+        if absent >= TAKEOVER_AFTER {
+            self.0.remove(name);
+        }
+        absent
+    }
+
+    /// Notes which of those that were seen are there no more.
+    fn note_absences(&mut self, there: &BTreeMap<String, StoredJournal>) {
+        let absent: Vec<_> = self.0.keys().filter(|name| !there.contains_key(&***name)).cloned().collect();
+        for name in absent {
+            self.note_absence(&name);
+        }
     }
 }
 
@@ -122,11 +145,12 @@ impl Journals {
         Self {
             cluster,
             identity: identity.into(),
-            handles: Mutex::default(),
+            handles: Handles::default(),
             uses: Mutex::default(),
             observed: Arc::default(),
             inherited: (sender, Mutex::new(Some(receiver))),
             in_doubt: Arc::default(),
+            terms: Arc::default(),
             vitals,
         }
     }
@@ -191,6 +215,7 @@ impl Journals {
     async fn read_all(&self) -> Result<BTreeMap<Arc<str>, StoredJournal>, Error> {
         let all = self.cluster.all_journals().await?;
         let mut observed = lock(&self.observed);
+        observed.note_absences(&all);
         Ok(all
             .into_iter()
             .map(|(name, stored)| {
@@ -199,6 +224,37 @@ impl Journals {
                 (name, stored)
             })
             .collect())
+    }
+
+    /// Deletes journals that are spent, and forgets what is known of accounts that nothing counts for any more. Journals
+    /// belong to logins, which come and go with MailServerConfigs, and lie in a namespace where no quota of those who
+    /// make these holds. Returns how many it deleted.
+    pub async fn tidy(&self, now: Timestamp, pulse: &Pulse) -> Result<usize, Error> {
+        let mut deleted = 0;
+        for (name, seen) in self.read_all().await? {
+            // Each is a unit of work: there may be many.
+            pulse.begin();
+            if seen.journal.is_spent(now) && self.cluster.delete_journal(&name, &seen).await? {
+                tracing::debug!(journal = %name, "spent journal deleted");
+                // Nobody held it, so nobody's claims have to run out before the next one is begun.
+                lock(&self.observed).0.remove(&name);
+                deleted += 1;
+            }
+        }
+        self.forget_spent(now);
+        Ok(deleted)
+    }
+
+    /// Forgets the counts of accounts that nobody has and for which no recipient counts any more.
+    pub(super) fn forget_spent(&self, now: Timestamp) {
+        lock(&self.uses).retain(|_, used| Arc::strong_count(used) > 1 || !lock(used).is_over(now));
+    }
+
+    /// How much is kept.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> [(&'static str, usize); 2] {
+        let (tasks, counts) = (lock(&self.handles).len(), lock(&self.uses).len());
+        [("journal tasks", tasks), ("counts", counts)]
     }
 
     /// The recipients of the last 24 hours of an account: what its journal holds, and what was sent since.
@@ -228,7 +284,8 @@ impl Journals {
             used,
             pulse: self.vitals.of(Loop::Journal),
             held: None,
-            terms: 0,
+            terms: self.terms.clone(),
+            handles: self.handles.clone(),
         };
         tokio::spawn(task.run(receiver));
         handles.insert(handle.name.clone(), handle.clone());

@@ -95,10 +95,13 @@ impl Lanes {
         lock(&self.lanes).clear();
     }
 
-    /// Has a lane look around, and makes it if there is none.
+    /// Has a lane look around, and makes it if there is none. Of a config that is gone there is no lane.
     pub(super) fn wake(&self, delivery: &Arc<Delivery>, key: &ObjectKey) {
         let Some(term) = lock(&self.term).clone() else { return };
         let mut lanes = lock(&self.lanes);
+        if !delivery.catalog().servers.contains_key(key) {
+            return;
+        }
         let lane = lanes.entry(key.clone()).or_insert_with(|| {
             let lane = Arc::new(Lane {
                 key: key.clone(),
@@ -111,6 +114,19 @@ impl Lanes {
             lane
         });
         lane.news.send_modify(|version| *version += 1);
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        lock(&self.lanes).len()
+    }
+
+    /// The config is gone: its workers finish the message they are at, and end.
+    pub(super) fn forget(&self, key: &ObjectKey) {
+        if let Some(lane) = lock(&self.lanes).remove(key) {
+            lane.closing.cancel();
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -104,6 +104,8 @@ pub struct Metrics {
     evaluations: Family<ReasonLabels, Counter>,
     expiry: Family<ServerLabel, Gauge>,
     expiries: Arc<Mutex<HashMap<ServerLabel, BTreeMap<ObjectKey, i64>>>>,
+    /// The series of `attempts` that a server has, which end with it.
+    series: Arc<Mutex<HashMap<ObjectKey, HashSet<AttemptLabels>>>>,
     names: ServerNames,
 }
 
@@ -126,6 +128,7 @@ impl Metrics {
             evaluations: Family::default(),
             expiry: Family::default(),
             expiries: Arc::default(),
+            series: Arc::default(),
             names,
         };
         let registry = registry.sub_registry_with_prefix("mail_operator");
@@ -203,6 +206,23 @@ impl Metrics {
     pub(super) fn attempts(&self, server: &ObjectKey, outcome: Outcome, phase: Phase, recipients: usize) {
         let labels = AttemptLabels { server: self.names.label(server), outcome, phase: phase.as_str() };
         self.attempts.get_or_create(&labels).inc_by(recipients as u64);
+        if self.names == ServerNames::Shown {
+            let mut series = lock(&self.series);
+            // Nothing is allocated for what is known.
+            match series.get_mut(server) {
+                Some(known) if known.contains(&labels) => {}
+                Some(known) => drop(known.insert(labels)),
+                None => drop(series.insert(server.clone(), HashSet::from([labels]))),
+            }
+        }
+    }
+
+    /// Ends what is exported under the name of a server whose config is gone.
+    pub(super) fn forget(&self, server: &ObjectKey) {
+        self.expiry(server, None, Timestamp::now());
+        for labels in lock(&self.series).remove(server).into_iter().flatten() {
+            self.attempts.remove(&labels);
+        }
     }
 
     pub(super) fn phase(&self, phase: NotificationPhase) {
@@ -256,7 +276,7 @@ mod tests {
             text
         };
         let before = text();
-        metrics.expiry(&ObjectKey::parse("a/one").unwrap(), None, now);
+        metrics.forget(&ObjectKey::parse("a/one").unwrap());
         (before, text())
     }
 
@@ -265,7 +285,8 @@ mod tests {
         let (before, after) = exported(ServerNames::Shown);
         assert!(before.contains("attempts_total{server=\"a/one\",outcome=\"Accepted\""), "{before}");
         assert!(before.contains("credential_expiry_seconds{server=\"a/one\"} 100"), "{before}");
-        assert!(!after.contains("credential_expiry_seconds{server=\"a/one\"}"), "{after}");
+        assert!(!after.contains("a/one"), "what is exported of a server ends with it: {after}");
+        assert!(after.contains("attempts_total{server=\"b/two\""), "{after}");
 
         let (before, after) = exported(ServerNames::LeftOut);
         for text in [&before, &after] {

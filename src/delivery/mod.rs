@@ -8,6 +8,8 @@
 
 pub mod account;
 mod attempt;
+#[cfg(test)]
+mod ends;
 pub mod evaluation;
 pub mod journal;
 mod lane;
@@ -20,6 +22,7 @@ pub mod metrics;
 pub mod servers;
 mod target;
 mod token;
+mod upkeep;
 pub mod vitals;
 mod worker;
 
@@ -31,6 +34,7 @@ use crate::domain::egress;
 use crate::domain::lockdown::Lockdown;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outbox::{Item, Outbox};
+use crate::domain::quota::{Excess, Quota};
 use crate::domain::server::{Account, Server};
 use crate::domain::vitals::PATIENCE;
 use crate::evaluation::{Evaluator, Program};
@@ -49,6 +53,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use target::TlsConfigs;
+use token::TokenUsers;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -63,6 +68,8 @@ pub struct Settings {
     pub default_server: Option<ObjectKey>,
     /// Whether Secrets must name their hosts.
     pub binding: Binding,
+    /// Accounts that the MailServerConfigs of one namespace may have.
+    pub accounts_per_namespace: usize,
     /// Where connections may go.
     pub egress: Arc<egress::Policy>,
     /// What specs may not say, and what tenants are not told.
@@ -90,6 +97,7 @@ impl Settings {
             identity,
             default_server: None,
             binding: Binding::default(),
+            accounts_per_namespace: ACCOUNTS_PER_NAMESPACE,
             egress: Arc::default(),
             lockdown: Lockdown::default(),
             deadlines: Deadlines::default(),
@@ -107,6 +115,10 @@ impl Settings {
 /// are usually written at once keep the writers busy, and each stands in a journal, whose every write carries them all.
 const RESULTS_UNDER_WAY: usize = 48;
 
+/// Accounts that the MailServerConfigs of one namespace may have, unless an argument says otherwise: more than anybody is
+/// known to need, and few enough that a namespace without end of them is no trouble to the others.
+pub const ACCOUNTS_PER_NAMESPACE: usize = 100;
+
 /// So many crashes of one object, and it is left alone.
 const CRASHES: u32 = 3;
 
@@ -119,11 +131,13 @@ pub struct Delivery {
     /// Where loops tell that they go on.
     pub vitals: Vitals,
     pub(crate) accounts: Accounts,
+    quota: Mutex<Quota>,
     pub(crate) journals: Journals,
     catalog: RwLock<Catalog>,
     outbox: Mutex<Outbox>,
     lanes: Lanes,
     tokens: Tokens,
+    token_users: TokenUsers,
     tls_configs: TlsConfigs,
     roots: Arc<rustls::RootCertStore>,
     pub(crate) events: Events,
@@ -145,11 +159,13 @@ impl Delivery {
         Arc::new(Self {
             servers: Servers::default(),
             accounts: Accounts::default(),
+            quota: Mutex::new(Quota::new(settings.accounts_per_namespace)),
             journals: Journals::new(cluster.clone(), &settings.identity, vitals.clone()),
             catalog: RwLock::default(),
             outbox: Mutex::default(),
             lanes: Lanes::default(),
             tokens: Tokens::new(settings.egress.clone()),
+            token_users: TokenUsers::default(),
             tls_configs: TlsConfigs::default(),
             roots: crate::smtp::tls::system_roots(),
             events: Events::new(&cluster, &settings.identity),
@@ -191,27 +207,69 @@ impl Delivery {
 
     /// Takes note of a spec that is in the catalog by now: from here on the config has that account and no other.
     pub fn learn(self: &Arc<Self>, server: &Server) {
-        let account = server.account();
-        let mut changed = self.accounts.join(&server.key, &account, || self.journals.used_of(&account));
-        if server.suspended {
-            changed |= self.accounts.dismiss(&server.key);
-        }
-        self.limits_changed(changed);
-        self.wake(&server.key);
+        let others = lock(&self.quota).join(server);
+        self.assign(server);
+        self.reassign(&others);
     }
 
     /// Forgets what belongs to a spec that is none any more: wrong, or deleted.
     pub fn unlearn(self: &Arc<Self>, server: &ObjectKey) {
         let changed = self.accounts.leave(server);
+        let now = Timestamp::now();
+        let lingers = |account: &Account| !lock(&self.journals.used_of(account)).is_over(now);
+        let others = lock(&self.quota).leave(server, lingers);
         self.limits_changed(changed);
         self.wake(server);
+        self.reassign(&others);
     }
 
-    /// Forgets what is known of a server whose config is gone.
+    /// Gives a config its account, if its namespace may have one more.
+    fn assign(self: &Arc<Self>, server: &Server) {
+        let (account, excess) = (server.account(), self.excess(server));
+        let mut changed = match excess {
+            None => self.accounts.join(&server.key, &account, || self.journals.used_of(&account)),
+            Some(_) => self.accounts.leave(&server.key),
+        };
+        if server.suspended {
+            changed |= self.accounts.dismiss(&server.key);
+        }
+        self.servers.set_excess(&server.key, excess.is_some());
+        self.limits_changed(changed);
+        self.wake(&server.key);
+    }
+
+    /// Why a config has no account, if its namespace has as many as it may have.
+    pub(crate) fn excess(&self, server: &Server) -> Option<Excess> {
+        lock(&self.quota).excess(&server.key, &server.account())
+    }
+
+    /// The same for configs whose standing is another because of others.
+    fn reassign(self: &Arc<Self>, servers: &[ObjectKey]) {
+        for key in servers {
+            let server = self.catalog().servers.get(key).and_then(|known| known.as_ref().ok().cloned());
+            if let Some(server) = server {
+                self.assign(&server);
+            }
+        }
+    }
+
+    /// Forgets what is known of a server whose config is gone, and not in the catalog any more.
     pub fn forget(self: &Arc<Self>, server: &ObjectKey) {
         self.servers.forget(server);
-        self.tls_configs.forget(server);
         self.unlearn(server);
+        self.lanes.forget(server);
+        self.forget_if_gone(server);
+    }
+
+    /// Forgets what work for a config has left that was gone when it ended. Whoever leaves something behind that is
+    /// kept by the config's name calls this afterwards: so what was under way at the end leaves nothing either.
+    pub(crate) fn forget_if_gone(&self, server: &ObjectKey) {
+        if self.servers.knows(server) {
+            return;
+        }
+        self.tls_configs.forget(server);
+        self.forget_token(server);
+        self.metrics.forget(server);
     }
 
     /// Has those look again who wait for the end of a day, if it may have come with a limit that somebody wanted.

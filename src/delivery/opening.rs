@@ -40,6 +40,7 @@ impl Delivery {
         verification.at = Timestamp::now();
         let opened = session.map(|session| Opened { session, fingerprint: verification.fingerprint.clone() });
         self.metrics.opened(&verification, started.elapsed());
+        self.forget_if_gone(&server.key);
         (verification, opened)
     }
 

@@ -49,6 +49,8 @@ pub struct ServerState {
     pub answered_request: Option<String>,
     /// The value of the annotation that was last obeyed.
     pub handled_request: Option<String>,
+    /// Its namespace has as many accounts as it may have, and it is none of them.
+    pub is_excess: bool,
     /// Whether its Secrets may be used by the rules of an earlier version.
     pub tolerance: Tolerance,
 }
@@ -71,12 +73,12 @@ impl ServerState {
             .verification
             .as_ref()
             .is_some_and(|found| found.succeeded() && found.generation == generation);
-        verified && !self.is_held(now)
+        verified && !self.is_excess && !self.is_held(now)
     }
 
     /// Whether a session that was opened with these credentials may take another message.
     pub fn may_go_on(&self, generation: i64, fingerprint: &str, now: Timestamp) -> bool {
-        let Some(found) = &self.verification else { return false };
+        let Some(found) = self.verification.as_ref().filter(|_| !self.is_excess) else { return false };
         let current = found.succeeded() && found.generation == generation && found.fingerprint == fingerprint;
         let proven = self.proven.as_ref().is_some_and(|proven| *proven == (generation, fingerprint.into()));
         (current || proven && self.is_refused_replacement(found)) && !self.is_held(now)
@@ -124,6 +126,16 @@ impl Servers {
         }
     }
 
+    /// Notes whether a config is one too many for its namespace.
+    pub(super) fn set_excess(&self, server: &ObjectKey, is_excess: bool) {
+        if let Some(known) = lock(&self.0).get_mut(server)
+            && known.state.is_excess != is_excess
+        {
+            known.state.is_excess = is_excess;
+            known.news.notify_one();
+        }
+    }
+
     /// Changes a server's state without telling anyone: for who is about to look at it himself.
     pub fn note(&self, server: &ObjectKey, change: impl FnOnce(&mut ServerState)) {
         if let Some(known) = lock(&self.0).get_mut(server) {
@@ -157,9 +169,20 @@ impl Servers {
         }
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        lock(&self.0).len()
+    }
+
     /// The config is gone.
     pub fn forget(&self, server: &ObjectKey) {
         lock(&self.0).remove(server);
+    }
+
+    /// Whether a server's state is kept, which is so as long as its config is there.
+    pub fn knows(&self, server: &ObjectKey) -> bool {
+        lock(&self.0).contains_key(server)
     }
 
     /// Begins to keep a server's state, if that is not kept yet. Rings when it has changed.

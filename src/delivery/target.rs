@@ -50,6 +50,12 @@ impl TlsConfigs {
         Ok(config)
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        lock(&self.0).len()
+    }
+
     /// The MailServerConfig is gone.
     pub fn forget(&self, server: &ObjectKey) {
         lock(&self.0).remove(server);

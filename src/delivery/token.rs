@@ -3,19 +3,43 @@
 
 use crate::api::mail_server_config::TokenFacts;
 use crate::api::{ConditionType, Reason};
-use crate::delivery::Delivery;
 use crate::delivery::opening::step;
+use crate::delivery::{Delivery, lock};
 use crate::domain::credentials::{Credentials, GrantCredential, KeyPair, LoginCredentials, ProofCredential};
 use crate::domain::exchange_online;
 use crate::domain::failure::Failure;
+use crate::domain::object::ObjectKey;
 use crate::domain::server::{Grant, OAuth2Login, Proof, Server};
 use crate::domain::verification::{StageFailure, Verification};
 use crate::oauth::{
-    self, AssertionSource, ClientAuthentication, Expectation, SecretVersion, Token, TokenRequest,
+    self, AssertionSource, ClientAuthentication, Expectation, SecretVersion, Token, TokenKey, TokenRequest,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// Which MailServerConfig has which token, so that a token ends with the last that has it.
+#[derive(Default)]
+pub(super) struct TokenUsers(Mutex<HashMap<ObjectKey, TokenKey>>);
+
+impl TokenUsers {
+    /// The config has that token from now on, or none. Returns the one it had, if nobody else has that.
+    fn set(&self, server: &ObjectKey, token: Option<TokenKey>) -> Option<TokenKey> {
+        let mut users = lock(&self.0);
+        let before = match token {
+            Some(token) => users.insert(server.clone(), token),
+            None => users.remove(server),
+        };
+        before.filter(|before| !users.values().any(|token| token == before))
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        lock(&self.0).len()
+    }
+}
 
 /// A token with the request that it came from.
 pub(super) struct Acquired {
@@ -59,7 +83,7 @@ impl Delivery {
         login: &OAuth2Login,
         credentials: &Credentials,
     ) -> Result<(TokenRequest, Arc<Token>), StageFailure> {
-        let request = self.token_request(server, login, credentials);
+        let request = self.use_token(server, login, credentials);
         match self.tokens.get(&request, Timestamp::now()).await {
             Ok(token) => Ok((request, token)),
             Err(failure) => {
@@ -68,6 +92,27 @@ impl Delivery {
                 }
                 Err(failure.into())
             }
+        }
+    }
+
+    /// What to ask the token endpoint for; the config has what comes from that, and nothing else, from now on.
+    pub(super) fn use_token(
+        &self,
+        server: &Server,
+        login: &OAuth2Login,
+        credentials: &Credentials,
+    ) -> TokenRequest {
+        let request = self.token_request(server, login, credentials);
+        if let Some(unused) = self.token_users.set(&server.key, Some(request.key())) {
+            self.tokens.forget(&unused);
+        }
+        request
+    }
+
+    /// Forgets the token of a config, unless another has it, too.
+    pub(super) fn forget_token(&self, server: &ObjectKey) {
+        if let Some(unused) = self.token_users.set(server, None) {
+            self.tokens.forget(&unused);
         }
     }
 

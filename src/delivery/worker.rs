@@ -90,6 +90,7 @@ impl Delivery {
             opened.session.quit().await;
         }
         drop(connection);
+        self.forget_if_gone(&desk.server.key);
     }
 
     /// Whether the lane is open for the server this worker was made for, and with the credentials of its session.

@@ -59,6 +59,12 @@ impl Journal {
         Used { total: self.usage.clone(), shares: self.shares.clone() }
     }
 
+    /// Whether nothing is lost with it: nobody holds it, nothing is in flight, and no recipient counts any more. Who held
+    /// it last has let go, so no claim under it is good either.
+    pub fn is_spent(&self, now: Timestamp) -> bool {
+        self.holder.is_none() && self.entries.is_empty() && self.used().is_over(now)
+    }
+
     /// The same with other numbers.
     #[must_use]
     pub fn counting(self, used: Used) -> Self {
@@ -312,3 +318,5 @@ pub fn recover(entry: &Entry, found: Option<&Found>) -> Recovery {
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tests;

@@ -29,12 +29,13 @@ pub mod outcome;
 pub mod pem;
 pub mod preparation;
 pub mod problem;
+pub mod quota;
 pub mod readers;
 pub mod recipients;
 pub mod reconciliation;
 pub mod retry;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub mod secret;
 pub mod server;
 pub mod sources;

@@ -102,6 +102,9 @@ impl Outbox {
                 queue.queues.remove(&namespace);
                 queue.turns.pop_back();
             }
+            if queue.queues.is_empty() {
+                self.lanes.remove(lane);
+            }
             let slot = self.items.get_mut(&uid)?;
             slot.in_hand = true;
             let item = slot.item.clone();

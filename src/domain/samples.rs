@@ -10,6 +10,7 @@ use crate::domain::evaluation::{Answer, Question};
 use crate::domain::material::Material;
 use crate::domain::object::ObjectKey;
 use crate::domain::preparation::{Composed, Obstacle, Prepared};
+use crate::domain::problem::Problem;
 use crate::domain::recipients::Addressee;
 use crate::domain::reconciliation::{Decision, conclude, examine};
 use crate::domain::server::Server;
@@ -67,13 +68,18 @@ pub(crate) fn from_template(more: Value) -> Notification {
     serde_json::from_value(sample).unwrap()
 }
 
-/// Brings a server into the catalog, with members of its spec changed.
-pub(crate) fn add_server(catalog: &mut Catalog, namespace: &str, name: &str, more: Value) {
+/// A server, with members of its spec changed.
+pub(crate) fn server(namespace: &str, name: &str, more: Value) -> Result<Server, Vec<Problem>> {
     let mut spec = json!({ "host": "smtp.corp.example", "sender": { "address": "it@corp.example", "displayName": "IT" } });
     merge(&mut spec, more);
     let config = object("MailServerConfig", namespace, name, spec, json!({}));
     let config: MailServerConfig = serde_json::from_value(config).unwrap();
-    let server = Server::from_config(&config).map(Arc::new).map_err(Arc::from);
+    Server::from_config(&config)
+}
+
+/// Brings a server into the catalog, with members of its spec changed.
+pub(crate) fn add_server(catalog: &mut Catalog, namespace: &str, name: &str, more: Value) {
+    let server = server(namespace, name, more).map(Arc::new).map_err(Arc::from);
     catalog.servers.insert(ObjectKey::new(namespace, name), server);
 }
 

@@ -13,6 +13,7 @@ use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::exchange_online;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem::Problem;
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct Server {
     pub key: ObjectKey,
     /// The object itself.
     pub uid: Uid,
+    /// When the object was created.
+    pub created: Timestamp,
     /// Generation of the spec this was made from.
     pub generation: i64,
     /// DNS name or IP address, without brackets.
@@ -149,6 +152,7 @@ impl Server {
         Ok(Self {
             key,
             uid,
+            created: config.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             generation: config.metadata.generation.unwrap_or_default(),
             hello_name: spec.hello_name.clone().unwrap_or_else(|| sender.address().domain().to_owned()),
             host,

@@ -136,6 +136,11 @@ impl Used {
         }
     }
 
+    /// Whether nothing of it counts any more.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.total.last_day(now) == 0
+    }
+
     /// Takes over what another process, or this one earlier, has counted.
     pub fn learn(&mut self, other: &Self) {
         self.total.learn(&other.total);

@@ -142,6 +142,11 @@ impl Tokens {
         ended.unwrap_or_else(|_| Err(TokenFailure::interrupted()))
     }
 
+    /// Forgets a token that nobody has any more.
+    pub fn forget(&self, key: &TokenKey) {
+        lock(&self.slots).remove(key);
+    }
+
     fn slot(&self, key: TokenKey, now: Timestamp) -> Arc<Slot> {
         let mut slots = lock(&self.slots);
         if let Some(slot) = slots.get(&key) {

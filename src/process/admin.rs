@@ -134,6 +134,11 @@ impl Admin {
         self.0.reviews.set(i64::try_from(delivery.reviews.len()).unwrap_or(i64::MAX));
         self.0.waiting.clear();
         self.0.oldest.clear();
+        // A server that nothing waits for has 0, and one that is gone has no series.
+        for server in delivery.catalog().servers.keys() {
+            let label = self.0.names.label(server);
+            drop((self.0.waiting.get_or_create(&label), self.0.oldest.get_or_create(&label)));
+        }
         for (lane, (count, due)) in delivery.outbox().waiting() {
             let label = self.0.names.label(lane);
             self.0.waiting.get_or_create(&label).inc_by(i64::try_from(count).unwrap_or(i64::MAX));

@@ -3,6 +3,7 @@
 
 mod lockdown;
 
+use crate::delivery::ACCOUNTS_PER_NAMESPACE;
 use crate::delivery::metrics::ServerNames;
 use crate::domain::binding::Binding;
 use crate::domain::egress::{self, Denied};
@@ -93,6 +94,10 @@ pub struct RunArguments {
     /// Status writes at once. More than 16 only makes each of them slower.
     #[arg(long, env = "MAIL_OPERATOR_WORKERS", default_value = "16", value_parser = workers, value_name = "N")]
     pub workers: usize,
+    /// Accounts (logins at a mail server) that the MailServerConfigs of one namespace may have together.
+    #[arg(long, env = "MAIL_OPERATOR_ACCOUNTS_PER_NAMESPACE", default_value_t = ACCOUNTS_PER_NAMESPACE as u32,
+        value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
+    pub accounts_per_namespace: u32,
     /// Bring the schemas of the three CRDs up to date at the start.
     #[arg(long, env = "MAIL_OPERATOR_MANAGE_CRDS", default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
     pub manage_crds: bool,

@@ -87,7 +87,7 @@ impl Leadership {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             self.delivery.lead(term);
-            self.context.clone().run(term.clone()).await;
+            tokio::join!(self.context.clone().run(term.clone()), self.delivery.keep_tidy());
         })
         .await;
         self.context.expect_nothing();

@@ -131,6 +131,7 @@ fn settings(arguments: &RunArguments, identity: String) -> Settings {
     Settings {
         default_server: arguments.default_server.clone(),
         binding: arguments.secret_binding.into(),
+        accounts_per_namespace: arguments.accounts_per_namespace as usize,
         egress: Arc::new(arguments.egress()),
         lockdown: arguments.lockdown.rules(),
         ..Settings::new(identity)

@@ -16,6 +16,7 @@ mod hostile_templates;
 mod install;
 mod kubectl_mail;
 mod leadership;
+mod leftovers;
 mod lint;
 mod lint_anything;
 mod mail_servers;

@@ -1,6 +1,6 @@
 //! The task that owns a journal: one write at a time, with all that sessions have asked for since the last.
 
-use super::{Claim, Command, Denied, Inherited, JournalHandle, Observed, Term};
+use super::{Claim, Command, Denied, Handles, Inherited, JournalHandle, Observed, Term};
 use crate::cluster::{Cluster, Error};
 use crate::delivery::account::SharedUse;
 use crate::delivery::lock;
@@ -10,6 +10,7 @@ use crate::domain::object::Uid;
 use crate::domain::usage::Used;
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -32,7 +33,8 @@ pub(super) struct Task {
     pub used: SharedUse,
     pub pulse: Pulse,
     pub held: Option<Held>,
-    pub terms: u64,
+    pub terms: Arc<AtomicU64>,
+    pub handles: Handles,
 }
 
 pub(super) struct Held {
@@ -104,11 +106,34 @@ impl Task {
                     }
                     None => return,
                 },
-                _ = tick.tick() => {}
+                _ = tick.tick() => if self.is_over(&commands) {
+                    return;
+                }
             }
             self.pulse.begin();
             self.keep_up(waiting, !released.is_empty()).await;
         }
+    }
+
+    /// Whether the journal is not held and nobody is left who could ask for it. Then the way to this task is taken out,
+    /// under the lock under which it would be handed out, so that no command is lost.
+    fn is_over(&self, commands: &mpsc::UnboundedReceiver<Command>) -> bool {
+        /// One is this task's own, one is handed out.
+        const OURS: usize = 2;
+        if self.held.is_some() {
+            return false;
+        }
+        let mut handles = lock(&self.handles);
+        let over = commands.is_empty() && commands.sender_strong_count() <= OURS;
+        if over {
+            handles.remove(&self.handle.name);
+        }
+        over
+    }
+
+    /// A term that no other holding of this process has, or had.
+    fn begin_term(&self) -> Term {
+        Term(self.terms.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     async fn apply(
@@ -218,14 +243,14 @@ impl Task {
     /// Somebody deleted the journal: it is written anew before anything else is claimed, and who has taken
     /// something takes it again.
     fn begin_anew(&mut self, waiting: Waiting) {
+        let term = self.begin_term();
         let Some(held) = &mut self.held else { return deny(waiting) };
         tracing::warn!(journal = %self.handle.name, "journal deleted by somebody; writing it anew");
         for asked in waiting.iter().filter(|asked| asked.is_new) {
             held.holding.remove(&asked.id);
         }
         held.holding.anew();
-        self.terms += 1;
-        held.term = Term(self.terms);
+        held.term = term;
         held.is_absent = true;
         deny(waiting);
     }
@@ -321,15 +346,14 @@ impl Task {
                     _ => Denied::NoAnswer,
                 },
             )?;
-        self.terms += 1;
-        let term = Term(self.terms);
+        let term = self.begin_term();
         let unsettled: BTreeSet<_> = wanted.entries.keys().cloned().collect();
         tracing::info!(journal = %name, epoch = wanted.epoch, inherited = unsettled.len(), "journal taken");
         if !unsettled.is_empty() {
             let _ = self.inherited.send((self.handle.clone(), wanted.entries.clone()));
         }
         Ok(Held {
-            holding: Holding::new(wanted, self.terms),
+            holding: Holding::new(wanted, term.0),
             term,
             resource_version: Some(stored.resource_version),
             unsettled,

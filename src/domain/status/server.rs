@@ -6,6 +6,7 @@ use crate::domain::credentials::Tolerance;
 use crate::domain::exchange_online;
 use crate::domain::failure::Permanence;
 use crate::domain::problem::{self, Problem};
+use crate::domain::quota::Excess;
 use crate::domain::server::{Login, Server};
 use crate::domain::status::conditions::{Conditions, State, find};
 use crate::domain::verification::{STAGES, StageFailure, Verification};
@@ -30,6 +31,8 @@ pub struct Findings<'a> {
     pub usage: Option<&'a Usage>,
     /// The annotation that was obeyed.
     pub handled_request: Option<&'a str>,
+    /// Its namespace has as many accounts as it may have.
+    pub excess: Option<Excess>,
     /// How far the rules of an earlier version hold.
     pub tolerance: Option<&'a Tolerance>,
 }
@@ -103,6 +106,22 @@ fn summary(conditions: &mut Conditions<'_>, server: &Server, findings: Findings<
     if server.suspended {
         let message = "spec.suspend is true: neither verified nor used; mail waits";
         return conditions.set(Ready, State::False, Reason::Suspended, message);
+    }
+    if let Some(Excess { most, lingering }) = findings.excess {
+        let gone = match lingering {
+            0 => String::new(),
+            count => format!(
+                " ({count} of them of MailServerConfigs that are gone and were sent with in the last 24 hours)"
+            ),
+        };
+        let message = format!(
+            "neither verified nor used: MailServerConfigs of namespace {} that are older have the {most} accounts{gone} that one \
+             namespace may have; delete one, let this one use the same login as another, or have the operator's \
+             --accounts-per-namespace raised (chart value accountsPerNamespace)",
+            server.key.namespace
+        );
+        conditions.set(Ready, State::False, Reason::TooManyAccounts, &message);
+        return conditions.set(Stalled, State::True, Reason::TooManyAccounts, message);
     }
     let Some(verification) = findings.verification else {
         conditions.set(Ready, State::Unknown, Reason::Verifying, "being verified");

@@ -31,6 +31,7 @@ async fn the_operator_may_do_its_work_and_no_more() {
         "list configmaps -n rights",
         "create configmaps -n rights",
         "update configmaps -n rights",
+        "delete configmaps -n rights",
         "create leases.coordination.k8s.io -n rights",
         "update leases.coordination.k8s.io/rights-mail-operator -n rights",
     ] {
@@ -47,6 +48,7 @@ async fn the_operator_may_do_its_work_and_no_more() {
         "delete secrets -n default",
         "list configmaps -n default",
         "update configmaps -n default",
+        "delete configmaps -n default",
         "update leases.coordination.k8s.io/other -n rights",
         "create leases.coordination.k8s.io -n default",
         "patch notifications.mail-operator.dev -n default",

@@ -1,10 +1,11 @@
 //! MailServerConfigs that an earlier version called `Ready` with what needs permission by now.
 
 use super::{Mends, PASSWORD, SERVERS, USER, annotate, basic, fails, server, verified};
-use crate::cluster::start;
+use crate::cluster::apart;
+use crate::crash::Scene;
 use crate::objects::{Space, condition, soon};
 use crate::operator::{InProcess, brisk};
-use mail_operator_testbed::ControlPlane;
+use crate::probes::of;
 use mail_operator_testbed::certificates::CertificateAuthority;
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
 use serde_json::{Value, json};
@@ -25,11 +26,11 @@ async fn warned(space: &Space) -> Value {
     space.until(SERVERS, "mail", "told that its consent is missing", has).await
 }
 
-/// Needs a cluster of its own: the shared operator would look at the configs before they have their past.
+/// The operator starts once the configs have their past.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_ready_goes_on_for_one_version_and_says_what_is_missing() {
-    let plane: &'static ControlPlane = Box::leak(Box::new(start().await));
-    let space = Space { plane, name: "default".into() };
+    let scene = Scene::new(apart().await, "servers-upgrade").await;
+    let (space, own) = (&scene.space, of(&scene));
     let authority = CertificateAuthority::new("Corp CA").unwrap();
     let certificate = authority.server("localhost", &["127.0.0.1"]).unwrap();
     let smtp = ScriptedSmtp::builder()
@@ -49,15 +50,15 @@ async fn what_was_ready_goes_on_for_one_version_and_says_what_is_missing() {
         smtp.address().port(),
         basic()
     );
-    server(&space, "mail", &spec).await;
-    was_ready(&space, "mail").await;
+    server(space, "mail", &spec).await;
+    was_ready(space, "mail").await;
     // The same without a past.
-    server(&space, "new", &spec).await;
+    server(space, "new", &spec).await;
 
-    let operator = InProcess::start(plane, &[], brisk).await;
+    let operator = InProcess::start(space.plane, &own, brisk).await;
     let words = ["where only the private CA of ConfigMap ca", "kubectl annotate"];
-    fails(&space, "new", "CredentialsResolved", "SecretNotBound", Mends::AChange, &words).await;
-    let object = warned(&space).await;
+    fails(space, "new", "CredentialsResolved", "SecretNotBound", Mends::AChange, &words).await;
+    let object = warned(space).await;
     assert_eq!(condition(&object, "Ready")["status"], "True", "{object:#}");
     let warning = condition(&object, "ConsentMissing")["message"].as_str().unwrap().to_owned();
     assert!(warning.contains("by this version of the operator only"), "{warning}");
@@ -68,18 +69,20 @@ async fn what_was_ready_goes_on_for_one_version_and_says_what_is_missing() {
     operator.stop().await;
 
     // It is known after a restart, and for this CA alone.
-    let operator = InProcess::start(plane, &[], brisk).await;
-    annotate(&space, "msc", "mail", "mail-operator.dev/verify-requested-at=1").await;
+    let operator = InProcess::start(space.plane, &own, brisk).await;
+    annotate(space, "msc", "mail", "mail-operator.dev/verify-requested-at=1").await;
     let asked = |object: &Value| object["status"]["lastHandledVerifyRequest"] == "1";
     let object = space.until(SERVERS, "mail", "asked again", asked).await;
     assert_eq!(condition(&object, "Ready")["status"], "True", "{object:#}");
     assert_eq!(condition(&object, "ConsentMissing")["message"], warning.as_str());
     let logins = smtp.count(Step::Auth);
     space.ca("ca", CertificateAuthority::new("Another CA").unwrap().pem()).await;
-    fails(&space, "mail", "CredentialsResolved", "SecretNotBound", Mends::AChange, &words).await;
+    // It would be noticed within 30 s.
+    annotate(space, "msc", "mail", "mail-operator.dev/verify-requested-at=2").await;
+    fails(space, "mail", "CredentialsResolved", "SecretNotBound", Mends::AChange, &words).await;
     assert_eq!(smtp.count(Step::Auth), logins);
     space.ca("ca", authority.pem()).await;
-    warned(&space).await;
+    warned(space).await;
 
     // The command it gives ends it.
     let command = warning.split_once("kubectl ").unwrap().1;
@@ -91,11 +94,12 @@ async fn what_was_ready_goes_on_for_one_version_and_says_what_is_missing() {
         .await
         .unwrap();
     assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+    annotate(space, "msc", "mail", "mail-operator.dev/verify-requested-at=3").await;
     soon("the warning is gone", async || {
         let object = space.get(SERVERS, "mail").await;
         condition(&object, "ConsentMissing").is_null() && object["status"]["consent"]["rules"] == 2
     })
     .await;
-    verified(&space, "mail").await;
+    verified(space, "mail").await;
     operator.stop().await;
 }

@@ -157,6 +157,7 @@ fn the_same_findings_give_the_status_that_is_stored() {
         next: None,
         usage: None,
         handled_request: Some("1"),
+        excess: None,
         tolerance: None,
     };
     let first = render(None, Ok(&server), Some(3), findings, now());
@@ -246,6 +247,7 @@ fn a_held_server_says_until_when() {
         verification: Some(&found),
         hold: Some((&failure, "2026-11-24T06:15:00.5Z".parse().unwrap())),
         handled_request: None,
+        excess: None,
         tolerance: None,
     };
     let status = render(None, Ok(&server), Some(3), findings, now());
