@@ -43,11 +43,10 @@ fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
         })
 }
 
-/// What would permit the use, as an end of a sentence.
-pub fn remedy(kind: &str, name: &str, owner: &str, namespace: &str) -> String {
+/// What the owner would have to set to permit the use from `namespace`.
+pub fn remedy(namespace: &str) -> String {
     format!(
-        "the {kind} {owner}/{name} does not admit namespace {namespace}: its owner can set access.namespaces to \
-         from: All, or to from: Selector with labels that namespace {namespace} carries"
+        "access.namespaces to from: All, or to from: Selector with labels that namespace {namespace} carries"
     )
 }
 

@@ -96,12 +96,6 @@ pub struct NotBound {
     pub message: String,
 }
 
-/// Whether an object with these annotations has said anything about where it may go. One that has not is spoken of
-/// as if it did not exist, so that nobody learns from us which Secrets there are.
-pub fn has_spoken(annotations: &BTreeMap<String, String>) -> bool {
-    annotations.get(ALLOWED_HOSTS).is_some_and(|hosts| !hosts.trim().is_empty())
-}
-
 /// Whether the annotations permit that destination.
 pub fn permits(annotations: &BTreeMap<String, String>, destination: &Destination<'_>) -> bool {
     annotations.get(ALLOWED_HOSTS).is_some_and(|listed| names(listed, destination))
@@ -130,62 +124,76 @@ pub fn check(
     }
     let (hosts, digests) =
         (listed(ALLOWED_HOSTS).unwrap_or_default(), listed(ALLOWED_CA).unwrap_or_default());
-    let entries = || destinations.iter().filter(|destination| !names(hosts, destination));
-    let mut missing_hosts: Vec<_> = entries().map(Destination::entry).collect();
-    missing_hosts.dedup();
     let trusted = |authority: &Authority<'_>| {
         let own = holder.own_ca.and_then(|own| std::str::from_utf8(own).ok());
         let wanted = digest(authority.pem);
         own.is_some_and(|own| own.trim() == authority.pem.trim())
             || digests.split(',').any(|known| known.trim().eq_ignore_ascii_case(&wanted))
     };
-    let missing_authorities: Vec<_> = authorities.iter().filter(|authority| !trusted(authority)).collect();
-    if missing_hosts.is_empty() && missing_authorities.is_empty() {
+    let (permitted, missing_hosts): (Vec<_>, Vec<_>) =
+        destinations.iter().partition(|destination| names(hosts, destination));
+    // One that permits nothing of this gets the answer of one that does not exist, so that nobody learns from us which
+    // Secrets there are and where they may go.
+    let is_known = !permitted.is_empty();
+    let missing_authorities: Vec<_> =
+        authorities.iter().filter(|authority| !is_known || !trusted(authority)).collect();
+    if missing_hosts.is_empty() && missing_authorities.iter().all(|authority| trusted(authority)) {
         return Ok(());
     }
-    let mut what = Vec::new();
-    let mut command = String::new();
-    let mut add = |annotation: &str, listed: &str, more: &[String]| {
-        let mut all: Vec<&str> = listed.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
-        all.extend(more.iter().map(String::as_str));
-        command.extend([" ", annotation, "='", &all.join(","), "'"]);
-    };
-    if !missing_hosts.is_empty() {
-        add(ALLOWED_HOSTS, hosts, &missing_hosts);
-        what.push(format!("to {}", missing_hosts.join(" and ")));
-    }
-    if !missing_authorities.is_empty() {
-        let mut wanted: Vec<_> = missing_authorities.iter().map(|authority| digest(authority.pem)).collect();
-        wanted.dedup();
-        add(ALLOWED_CA, digests, &wanted);
-        let mut names: Vec<_> = missing_authorities
-            .iter()
-            .map(|authority| format!("{} {}", authority.kind, authority.name))
-            .collect();
-        names.dedup();
-        what.push(format!("where only the private CA of {} vouches for the server", names.join(" and ")));
-    }
-    let Holder { kind, namespace, name, annotations, .. } = holder;
-    let (subject, advice) = match (*kind, has_spoken(annotations)) {
-        ("secret", true) => {
-            (format!("Secret {name} does not permit its contents to be sent"), "If that is the right place")
-        }
-        ("secret", false) => (
-            format!("no Secret {name} in namespace {namespace} permits its contents to be sent"),
-            "Create it or, if it is there and that is the right place",
-        ),
-        _ => (
-            format!("ServiceAccount {name} does not permit its token to be sent"),
-            "If that is the right place",
-        ),
-    };
     Err(NotBound {
         reason: Reason::SecretNotBound,
-        message: format!(
-            "{subject} {}. {advice}: kubectl annotate --overwrite {kind} {name} -n {namespace}{command}",
-            what.join(", and ")
-        ),
+        message: refusal(holder, is_known, &missing_hosts, &missing_authorities),
     })
+}
+
+/// What is missing, with a command that permits it and keeps what the annotations hold already.
+fn refusal(
+    holder: &Holder<'_>,
+    is_known: bool,
+    hosts: &[&Destination<'_>],
+    authorities: &[&Authority<'_>],
+) -> String {
+    let Holder { kind, namespace, name, .. } = holder;
+    let (mut what, mut command) = (Vec::new(), String::new());
+    let mut permit = |annotation: &str, more: Vec<String>| {
+        // What is listed is for those who may read the object, so the command reads it and we do not show it.
+        let path = annotation.replace('.', "\\.");
+        let listed = format!(
+            "$(kubectl get {kind} {name} -n {namespace} -o jsonpath='{{.metadata.annotations.{path}}}')"
+        );
+        command.extend([" ", annotation, "=\"", &listed, ",", &more.join(","), "\""]);
+    };
+    if !hosts.is_empty() {
+        let mut entries: Vec<_> = hosts.iter().map(|destination| destination.entry()).collect();
+        entries.dedup();
+        what.push(format!("to {}", entries.join(" and ")));
+        permit(ALLOWED_HOSTS, entries);
+    }
+    if !authorities.is_empty() {
+        let mut names: Vec<_> =
+            authorities.iter().map(|authority| format!("{} {}", authority.kind, authority.name)).collect();
+        names.dedup();
+        what.push(format!("where only the private CA of {} vouches for the server", names.join(" and ")));
+        let mut digests: Vec<_> = authorities.iter().map(|authority| digest(authority.pem)).collect();
+        digests.dedup();
+        permit(ALLOWED_CA, digests);
+    }
+    let (object, its) = match *kind {
+        "secret" => ("Secret", "its contents"),
+        _ => ("ServiceAccount", "its token"),
+    };
+    let (subject, advice) = if is_known {
+        (format!("{object} {name} does not permit {its} to be sent"), "If that is the right place")
+    } else {
+        (
+            format!("no {object} {name} in namespace {namespace} permits {its} to be sent"),
+            "Create it or, if it is there and that is the right place",
+        )
+    };
+    format!(
+        "{subject} {}. {advice}: kubectl annotate --overwrite {kind} {name} -n {namespace}{command}",
+        what.join(", and ")
+    )
 }
 
 /// `host` matches the service's usual ports, `host:port` that port only, `host:*` every port; no other wildcards. Case
@@ -303,9 +311,33 @@ mod tests {
         let command = format!(
             "Secret smtp does not permit its contents to be sent where only the private CA of ConfigMap corp-ca vouches for \
              the server. If that is the right place: kubectl annotate --overwrite secret smtp -n mail \
-             mail-operator.dev/allowed-ca='{wrong},{right}'"
+             mail-operator.dev/allowed-ca=\"$(kubectl get secret smtp -n mail -o \
+             jsonpath='{{.metadata.annotations.mail-operator\\.dev/allowed-ca}}'),{right}\""
         );
         assert_eq!(told, Some(command));
+    }
+
+    /// Somebody who may not read the Secret names it, with a server of his own.
+    #[test]
+    fn one_that_permits_none_of_it_is_told_as_one_that_does_not_exist() {
+        let place = [Destination { host: "evil.example", port: 25, service: Service::Mail }];
+        let ca = [Authority { kind: "ConfigMap", name: "mine", pem: CA }];
+        let right = digest(CA);
+        let told = |annotations: &[(&str, &str)], own| {
+            let refusal = ask(Binding::Required, annotations, &place, &ca, own);
+            refusal.unwrap_or_else(|| panic!("{annotations:?} permits it"))
+        };
+        let absent = told(&[], None);
+        assert!(absent.starts_with("no Secret smtp in namespace mail permits"), "{absent}");
+        for annotations in [
+            vec![(ALLOWED_HOSTS, "")],
+            vec![(ALLOWED_HOSTS, "smtp.corp.example,10.0.0.1:25")],
+            vec![(ALLOWED_HOSTS, "smtp.corp.example"), (ALLOWED_CA, right.as_str())],
+            vec![(ALLOWED_CA, right.as_str())],
+        ] {
+            assert_eq!(told(&annotations, None), absent, "{annotations:?}");
+            assert_eq!(told(&annotations, Some(CA.as_bytes())), absent, "{annotations:?}");
+        }
     }
 
     #[test]
@@ -314,10 +346,12 @@ mod tests {
     }
 
     #[test]
-    fn the_command_keeps_what_was_permitted() {
+    fn the_command_keeps_what_was_permitted_and_does_not_show_it() {
         let message = refused(Binding::Required, Some("a.example"), "b.example", 25).unwrap_or_default();
-        assert!(message.ends_with("kubectl annotate --overwrite secret smtp -n mail mail-operator.dev/allowed-hosts='a.example,b.example'"), "{message}");
+        let command = "kubectl annotate --overwrite secret smtp -n mail mail-operator.dev/allowed-hosts=\"$(kubectl get secret \
+                       smtp -n mail -o jsonpath='{.metadata.annotations.mail-operator\\.dev/allowed-hosts}'),b.example\"";
+        assert!(message.ends_with(command) && !message.contains("a.example"), "{message}");
         let message = refused(Binding::Required, Some("a.example"), "2001:db8::1", 30587).unwrap_or_default();
-        assert!(message.ends_with("allowed-hosts='a.example,[2001:db8::1]:30587'"), "{message}");
+        assert!(message.ends_with("),[2001:db8::1]:30587\""), "{message}");
     }
 }

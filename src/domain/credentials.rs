@@ -305,22 +305,19 @@ impl<'a> Desk<'a> {
     /// objects could otherwise be any of them at a place of his own.
     fn service_account(&self, name: &str, bundles: &Bundles) -> Result<&'a Stored, StageFailure> {
         let absent = || self.absent("ServiceAccount", name, Reason::ServiceAccountNotFound);
-        let stored = self.fetched.service_account.as_ref().ok_or_else(absent)?;
-        let Login::OAuth2(oauth2) = &self.server.login else { return Ok(stored) };
+        let found = self.fetched.service_account.as_ref();
+        let Login::OAuth2(oauth2) = &self.server.login else { return found.ok_or_else(absent) };
+        let nothing = BTreeMap::new();
+        let annotations = found.map_or(&nothing, |stored| &stored.annotations);
         let mut places = self.destinations();
         if self.hosts_are_built_in() {
             places.extend(token_host(oauth2));
         }
-        let holder = Holder {
-            kind: "serviceaccount",
-            namespace: self.namespace(),
-            name,
-            annotations: &stored.annotations,
-            own_ca: None,
-        };
-        let (places, authorities) = self.asked_for(&stored.annotations, &places, &self.authorities(bundles));
+        let holder =
+            Holder { kind: "serviceaccount", namespace: self.namespace(), name, annotations, own_ca: None };
+        let (places, authorities) = self.asked_for(annotations, &places, &self.authorities(bundles));
         binding::check(Binding::Required, &holder, &places, &authorities).map_err(not_bound)?;
-        Ok(stored)
+        found.ok_or_else(absent)
     }
 
     fn proxy(&self, bundles: &Bundles) -> Result<Option<ProxyCredentials>, StageFailure> {

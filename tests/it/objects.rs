@@ -44,6 +44,17 @@ impl Space {
         self.plane.kubectl(&arguments).await.unwrap().success().unwrap()
     }
 
+    /// Types a command that begins with `kubectl`, as a message gives it, into a shell.
+    pub async fn types(&self, command: &str) {
+        let kubectl = self.plane.kubectl_path();
+        let folder = kubectl.parent().unwrap().display();
+        let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+        let mut shell = tokio::process::Command::new("sh");
+        let shell = shell.env("KUBECONFIG", self.plane.kubeconfig()).env("PATH", path).args(["-c", command]);
+        let ran = shell.output().await.unwrap();
+        assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+
     /// Reads an object; null if there is none.
     pub async fn get(&self, kind: &str, name: &str) -> Value {
         let path = format!("/apis/mail-operator.dev/v1alpha1/namespaces/{}/{kind}/{name}", self.name);

@@ -132,7 +132,15 @@ fn refused(
     };
     let value = command.as_deref().and_then(|command| command.split_once(&format!("{wanted}=")));
     let value = value.map_or("", |(_, value)| value);
-    let value = value.strip_prefix('\'').and_then(|quoted| quoted.split('\'').next()).unwrap_or(value);
+    // In a cluster the command reads what is listed, in a file it is there.
+    let more = value.split_once("'),").and_then(|(_, more)| more.split('"').next());
+    let listed = object.annotations().find(|(known, _)| *known == wanted);
+    let listed = listed.and_then(|(_, entry)| entry.value.text()).filter(|listed| !listed.trim().is_empty());
+    let value = match (more, listed) {
+        (Some(more), Some(listed)) => format!("{listed},{more}"),
+        (Some(more), None) => more.to_owned(),
+        (None, _) => value.to_owned(),
+    };
     let message = message.rsplit_once(". ").map_or(message.as_str(), |(what, _)| what);
     Diagnostic::error(code, object.file, annotation(object, wanted), message)
         .help(format!("if that is the right place, write below metadata.annotations: {wanted}: \"{value}\""))

@@ -67,7 +67,7 @@ impl Desk<'_> {
             .collect()
     }
 
-    /// Whether the Secret permits all of that. One that permits nothing is treated as if it did not exist.
+    /// Whether the Secret permits all of that.
     pub(super) fn bound(
         &self,
         name: &str,
@@ -75,9 +75,7 @@ impl Desk<'_> {
         authorities: &[Authority<'_>],
     ) -> Result<(), StageFailure> {
         let nothing = BTreeMap::new();
-        let stored = self.fetched.secrets.get(name).filter(|stored| {
-            self.binding == Binding::WhenAnnotated || binding::has_spoken(&stored.annotations)
-        });
+        let stored = self.fetched.secrets.get(name);
         let holder = Holder {
             kind: "secret",
             namespace: self.namespace(),

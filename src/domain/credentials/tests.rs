@@ -115,7 +115,7 @@ fn secrets_that_cannot_be_used_say_what_to_do() {
         (
             Some(stored(&[], &[("password", b"canary")])),
             SecretNotBound,
-            "kubectl annotate --overwrite secret login -n ns mail-operator.dev/allowed-hosts='smtp.corp.example'",
+            "kubectl annotate --overwrite secret login -n ns mail-operator.dev/allowed-hosts=\"$(kubectl get secret login -n ns -o jsonpath='{.metadata.annotations.mail-operator\\.dev/allowed-hosts}'),smtp.corp.example\"",
         ),
     ] {
         let fetched = secret.map(of_login).unwrap_or_default();
@@ -341,15 +341,17 @@ fn a_service_account_must_permit_its_use() {
     config.metadata.uid = Some("uid".into());
     let server = Server::from_config(&config).unwrap();
     let with = |account| Fetched { service_account: account, ..Fetched::default() };
-    let (reason, _) = refusal(&server, &with(None));
-    assert_eq!(reason, Reason::ServiceAccountNotFound);
+    let absent = refusal(&server, &with(None));
+    assert_eq!(absent, refusal(&server, &with(Some(stored(&[], &[])))), "nobody learns which there are");
+    let elsewhere = [("mail-operator.dev/allowed-hosts", "provider.example")];
+    assert_eq!(absent, refusal(&server, &with(Some(stored(&elsewhere, &[])))), "or where they may go");
     assert!(
         resolve(&server, &with(Some(stored(&[], &[]))), Binding::WhenAnnotated).is_err(),
         "whatever holds for Secrets"
     );
     let (reason, message) = refusal(&server, &with(Some(stored(&[], &[]))));
     assert_eq!(reason, Reason::SecretNotBound);
-    let command = "kubectl annotate --overwrite serviceaccount mailer -n ns mail-operator.dev/allowed-hosts='login.microsoftonline.com'";
+    let command = "kubectl annotate --overwrite serviceaccount mailer -n ns mail-operator.dev/allowed-hosts=\"$(kubectl get serviceaccount mailer -n ns -o jsonpath='{.metadata.annotations.mail-operator\\.dev/allowed-hosts}'),login.microsoftonline.com\"";
     assert!(message.ends_with(command), "{message}");
     let hosts = [("mail-operator.dev/allowed-hosts", "login.microsoftonline.com")];
     let found = resolve(&server, &with(Some(stored(&hosts, &[]))), Binding::Required).unwrap();

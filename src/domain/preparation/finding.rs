@@ -47,11 +47,25 @@ pub(super) fn server(
     if let Some(ObjectRef { namespace: Some(other), .. }) = &notification.spec.server_ref {
         stays(catalog, other, namespace, Reason::ServerNotPermitted, "spec.serverRef.namespace")?;
     }
-    let Some(known) = catalog.servers.get(&key) else {
-        let hint = match (&notification.spec.server_ref, default_server) {
-            (Some(_), _) => "create it, and this message goes out by itself".into(),
-            (None, Some(default)) => format!("create it, or the operator's default server {default}"),
-            (None, None) => "create it, or name another one in spec.serverRef".into(),
+    let known = catalog.servers.get(&key);
+    if *key.namespace != *namespace {
+        let admits = |server: &&Arc<Server>| {
+            access::permits(&server.access, &key.namespace, namespace, catalog.namespaces.get(namespace))
+        };
+        let admitting = known.and_then(|known| known.as_ref().ok()).filter(admits);
+        // The operator's default: the namespace may have its own.
+        let own = match notification.spec.server_ref {
+            Some(_) => String::new(),
+            None => format!("; or create MailServerConfig {namespace}/default"),
+        };
+        return admitting.cloned().ok_or_else(|| {
+            not_permitted(Reason::ServerNotPermitted, "MailServerConfig", &key, namespace, &own)
+        });
+    }
+    let Some(known) = known else {
+        let hint = match &notification.spec.server_ref {
+            Some(_) => "create it, and this message goes out by itself",
+            None => "create it, or name another one in spec.serverRef",
         };
         let alike = alike(&key, namespace, catalog.servers.keys());
         let message = format!("MailServerConfig {key} does not exist: {hint}{alike}");
@@ -60,15 +74,21 @@ pub(super) fn server(
             ..Obstacle::unresolved(Reason::ServerNotFound, message)
         });
     };
-    let server = known.as_ref().map_err(|problems| {
-        let message = format!("MailServerConfig {key} cannot be used: {}", problem::summary(problems));
+    known.clone().map_err(|problems| {
+        let message = format!("MailServerConfig {key} cannot be used: {}", problem::summary(&problems));
         Obstacle::unresolved(Reason::InvalidSpec, message)
-    })?;
-    if !access::permits(&server.access, &key.namespace, namespace, catalog.namespaces.get(namespace)) {
-        let message = access::remedy("MailServerConfig", &key.name, &key.namespace, namespace);
-        return Err(Obstacle::unresolved(Reason::ServerNotPermitted, message));
-    }
-    Ok(server.clone())
+    })
+}
+
+/// The one answer about an object of another namespace that cannot be used from here, so that nobody learns from us what
+/// there is where he may not look. It may come to exist, or to admit us, and then the message goes out by itself.
+fn not_permitted(reason: Reason, kind: &str, key: &ObjectKey, namespace: &str, hint: &str) -> Obstacle {
+    let remedy = access::remedy(namespace);
+    let message = format!(
+        "{kind} {key} does not exist, cannot be used, or does not admit namespace {namespace}; only those who may look \
+         there can tell. Its owner can create it and set {remedy}{hint}"
+    );
+    Obstacle { passes_by_itself: true, ..Obstacle::unresolved(reason, message) }
 }
 
 /// Whether the operator lets Notifications of `namespace` name objects of `other`. Asked before anything is looked for.
@@ -120,20 +140,27 @@ pub(super) fn template(reference: &ObjectRef, catalog: &Catalog, namespace: &str
     };
     stays(catalog, other, namespace, Reason::TemplateNotPermitted, "spec.message.templateRef.namespace")?;
     let source = Source::object(other, name);
-    let Some(known) = catalog.template(&source) else {
-        let hint = if catalog.is_standard(name) {
-            format!("leave templateRef.namespace out for the standard message {name}, or create it")
-        } else {
-            "create it, and this message goes out by itself".into()
-        };
-        let alike = alike(&ObjectKey::new(other, name), namespace, known_names(catalog, namespace).iter());
-        return Err(absent_template(format!("MessageTemplate {source} does not exist: {hint}{alike}")));
-    };
-    if !catalog.admits(&source, known, namespace) {
-        let message = access::remedy("MessageTemplate", name, other, namespace);
-        return Err(Obstacle::unresolved(Reason::TemplateNotPermitted, message));
+    let known = catalog.template(&source).filter(|known| catalog.admits(&source, known, namespace));
+    if let Some(known) = known {
+        return Ok((source, known.clone()));
     }
-    Ok((source, known.clone()))
+    let key = ObjectKey::new(other, name);
+    let standard = if catalog.is_standard(name) {
+        format!("leave templateRef.namespace out for the standard message {name}")
+    } else {
+        String::new()
+    };
+    if other != namespace {
+        let hint = if standard.is_empty() { standard } else { format!("; or {standard}") };
+        return Err(not_permitted(Reason::TemplateNotPermitted, "MessageTemplate", &key, namespace, &hint));
+    }
+    let hint = if standard.is_empty() {
+        "create it, and this message goes out by itself".into()
+    } else {
+        format!("{standard}, or create it")
+    };
+    let alike = alike(&key, namespace, known_names(catalog, namespace).iter());
+    Err(absent_template(format!("MessageTemplate {source} does not exist: {hint}{alike}")))
 }
 
 fn absent_template(message: String) -> Obstacle {

@@ -49,7 +49,11 @@ fn obstacles_say_what_is_wrong_and_what_would_be_right() {
             spec(json!({ "serverRef": { "name": "relay", "namespace": "mail" } })),
             Resolved,
             Reason::ServerNotPermitted,
-            &["mail/relay does not admit namespace hr", "from: All", "from: Selector"],
+            &[
+                "MailServerConfig mail/relay does not exist, cannot be used, or does not admit namespace hr",
+                "from: All",
+                "from: Selector",
+            ],
         ),
         (
             of_template(json!({ "message": { "templateRef": { "name": "absent" } } })),
@@ -61,7 +65,7 @@ fn obstacles_say_what_is_wrong_and_what_would_be_right() {
             of_template(json!({ "message": { "templateRef": { "name": "theirs", "namespace": "mail" } } })),
             Resolved,
             Reason::TemplateNotPermitted,
-            &["MessageTemplate mail/theirs does not admit namespace hr"],
+            &["MessageTemplate mail/theirs does not exist, cannot be used, or does not admit namespace hr"],
         ),
         (
             of_template(json!({ "message": { "templateRef": { "name": "broken" } } })),
@@ -261,4 +265,43 @@ fn what_is_wrong_with_one_address_is_wrong_with_a_message_for_all() {
     ] {
         assert!(message.contains(words), "{words:?} is missing in: {message}");
     }
+}
+
+/// Who may create Notifications in one namespace learns nothing from us of what there is in another.
+#[test]
+fn one_answer_for_what_is_absent_broken_or_not_for_us() {
+    let answers =
+        |reference: Value, add: &[&dyn Fn(&mut Catalog)]| -> Vec<(ConditionType, Reason, String, bool)> {
+            let asked = |catalog: &Catalog| {
+                let wanted = from_template(json!({ "spec": reference }));
+                let obstacle = prepare(&wanted, catalog, None, &Material::default(), at(1)).unwrap_err();
+                (obstacle.stage, obstacle.reason, obstacle.message, obstacle.passes_by_itself)
+            };
+            let with = |add: &&dyn Fn(&mut Catalog)| {
+                let mut known = catalog();
+                add(&mut known);
+                asked(&known)
+            };
+            add.iter().map(with).collect()
+        };
+    let server = |more: Value| move |known: &mut Catalog| add_server(known, "mail", "prize", more.clone());
+    let template =
+        |more: Value| move |known: &mut Catalog| add_template(known, "mail", "prize", more.clone());
+    let found = answers(
+        json!({ "serverRef": { "name": "prize", "namespace": "mail" } }),
+        &[
+            &|_: &mut Catalog| {},
+            &server(json!({})),
+            &server(json!({ "suspend": true })),
+            &server(json!({ "sender": { "address": "it@192.0.2.1" } })),
+        ],
+    );
+    assert!(found.iter().all(|answer| *answer == found[0]), "{found:#?}");
+    assert_eq!(found[0].1, Reason::ServerNotPermitted);
+    let found = answers(
+        json!({ "message": { "templateRef": { "name": "prize", "namespace": "mail" } } }),
+        &[&|_: &mut Catalog| {}, &template(json!({})), &template(json!({ "text": "{{ nmae }}" }))],
+    );
+    assert!(found.iter().all(|answer| *answer == found[0]), "{found:#?}");
+    assert_eq!(found[0].1, Reason::TemplateNotPermitted);
 }

@@ -91,7 +91,14 @@ async fn another_namespaces_server_and_template_need_its_permission() {
         ["does not admit namespace access-guest", "access.namespaces", "from: All", "from: Selector"];
     let found = unresolved(&guest, "news", "ServerNotPermitted", &remedy).await;
     says(&found, "Ready", "False", "ServerNotPermitted", &["MailServerConfig access-owner/default"]);
-    assert_eq!(condition(&found, "Stalled")["status"], "True");
+    assert_eq!(condition(&found, "Reconciling")["status"], "True");
+    // What is not there is answered in the same words.
+    let elsewhere = json!({ "serverRef": { "name": "absent", "namespace": "access-owner" } });
+    guest.put(&[notification("probe", &["ada@corp.example"], elsewhere)]).await;
+    let probe = unresolved(&guest, "probe", "ServerNotPermitted", &remedy).await;
+    let words =
+        |of: &Value| condition(of, "Resolved")["message"].as_str().unwrap().replace("/absent", "/default");
+    assert_eq!(words(&probe), words(&found));
 
     // All: the server admits everybody; the template still does not.
     owner.put(&[server(smtp.address(), json!({ "access": { "namespaces": { "from": "All" } } }))]).await;

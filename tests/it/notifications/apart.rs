@@ -53,7 +53,8 @@ async fn the_default_server_serves_namespaces_that_it_admits_and_that_have_none(
     let office = Space { plane: guest.plane, name: "post-office".into() };
     // Nobody has a server: the message names both that would do.
     guest.put(&[notification("news", &["ada@corp.example"], json!({}))]).await;
-    unresolved(&guest, "news", "ServerNotFound", &["post-office/relay", "does not exist"]).await;
+    let both = ["post-office/relay does not exist", "or create MailServerConfig default-guest/default"];
+    unresolved(&guest, "news", "ServerNotPermitted", &both).await;
     let relay = ScriptedSmtp::builder().start().await;
     let selector = json!({ "matchLabels": { "kubernetes.io/metadata.name": "default-guest" } });
     let access = json!({ "access": { "namespaces": { "from": "Selector", "selector": selector } } });
@@ -65,7 +66,10 @@ async fn the_default_server_serves_namespaces_that_it_admits_and_that_have_none(
     only(&relay, "ada@corp.example");
     // It must admit the namespace all the same.
     stranger.put(&[notification("news", &["eve@corp.example"], json!({}))]).await;
-    let words = ["MailServerConfig post-office/relay does not admit namespace default-stranger", "from: All"];
+    let words = [
+        "MailServerConfig post-office/relay does not exist, cannot be used, or does not admit namespace default-stranger",
+        "from: All",
+    ];
     unresolved(&stranger, "news", "ServerNotPermitted", &words).await;
     // A server `default` of the own namespace goes before it, and sets the other free.
     let own = ScriptedSmtp::builder().start().await;

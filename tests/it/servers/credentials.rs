@@ -99,14 +99,7 @@ async fn the_command_in_the_message_binds_the_secret() {
         if annotations == json!({}) {
             continue;
         }
-        let command = message.split_once("kubectl ").unwrap().1;
-        let kubectl = space.plane.kubectl_path().display().to_string();
-        let ran = tokio::process::Command::new("sh")
-            .env("KUBECONFIG", space.plane.kubeconfig())
-            .args(["-c", &format!("{kubectl} {command}")])
-            .output();
-        let ran = ran.await.unwrap();
-        assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+        space.types(message.split_at(message.find("kubectl ").unwrap()).1).await;
     }
     verified(&space, "mail").await;
     let kept = space.kubectl(&["get", "secret", "login", "-o", "yaml"]).await;
@@ -183,7 +176,7 @@ async fn an_operator_of_ones_own_binds_only_annotated_secrets_and_tries_a_wrong_
         json!({ "password": PASSWORD }),
     )
     .await;
-    let words = ["does not permit its contents to be sent to 127.0.0.1"];
+    let words = ["no Secret login in namespace default permits its contents to be sent to 127.0.0.1"];
     fails(&space, "mail", "CredentialsResolved", "SecretNotBound", Mends::AChange, &words).await;
     assert_eq!(smtp.count(Step::Auth), 2);
     annotate(

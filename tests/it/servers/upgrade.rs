@@ -85,15 +85,7 @@ async fn what_was_ready_goes_on_for_one_version_and_says_what_is_missing() {
     warned(space).await;
 
     // The command it gives ends it.
-    let command = warning.split_once("kubectl ").unwrap().1;
-    let kubectl = space.plane.kubectl_path().display().to_string();
-    let ran = tokio::process::Command::new("sh")
-        .env("KUBECONFIG", space.plane.kubeconfig())
-        .args(["-c", &format!("{kubectl} {command}")])
-        .output()
-        .await
-        .unwrap();
-    assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+    space.types(warning.split_at(warning.find("kubectl ").unwrap()).1).await;
     annotate(space, "msc", "mail", "mail-operator.dev/verify-requested-at=3").await;
     soon("the warning is gone", async || {
         let object = space.get(SERVERS, "mail").await;
