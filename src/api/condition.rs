@@ -38,6 +38,8 @@ pub enum ConditionType {
     BasicAuthRetiring,
     /// The password travels unencrypted.
     PlaintextAuth,
+    /// The mail server's answers to messages do not arrive.
+    AnswersLost,
     /// A Secret's owner has not permitted what an earlier version did not ask for.
     ConsentMissing,
 }
@@ -63,6 +65,7 @@ impl ConditionType {
             Self::RefreshTokenRotated => "RefreshTokenRotated",
             Self::BasicAuthRetiring => "BasicAuthRetiring",
             Self::PlaintextAuth => "PlaintextAuth",
+            Self::AnswersLost => "AnswersLost",
             Self::ConsentMissing => "ConsentMissing",
         }
     }

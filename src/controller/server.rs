@@ -9,6 +9,7 @@ use crate::controller::Context;
 use crate::controller::waiting::Dependency;
 use crate::controller::watches::{Seen, watch};
 use crate::delivery::servers::ServerState;
+use crate::domain::answers::LostAnswers;
 use crate::domain::credentials::Tolerance;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem::Problem;
@@ -95,7 +96,11 @@ fn learn(context: &Context, key: &ObjectKey, config: &MailServerConfig) {
         delivery.servers.update(key, |state| *state = ServerState::default());
     }
     let tolerance = Tolerance::of(config.status.as_ref(), config.metadata.generation);
-    delivery.servers.note(key, |state| state.tolerance = tolerance);
+    delivery.servers.note(key, |state| {
+        state.tolerance = tolerance;
+        // What was lost was lost by a server that this may not be any more.
+        state.lost_answers = LostAnswers::default();
+    });
     let lockdown = &delivery.settings.lockdown;
     let server = Server::from_config(config).and_then(|server| match lockdown.objections(&server) {
         problems if problems.is_empty() => Ok(Arc::new(server)),
@@ -261,6 +266,7 @@ fn render(
         next: state.next,
         usage: state.usage.as_ref(),
         handled_request: state.handled_request.as_deref(),
+        lost_answers: state.lost_answers.told(),
         excess,
         tolerance: Some(&state.tolerance),
     };

@@ -4,6 +4,7 @@
 use crate::api::mail_server_config::Usage;
 use crate::api::{ConditionType, Reason};
 use crate::delivery::lock;
+use crate::domain::answers::LostAnswers;
 use crate::domain::credentials::Tolerance;
 use crate::domain::failure::Permanence;
 use crate::domain::object::ObjectKey;
@@ -49,6 +50,8 @@ pub struct ServerState {
     pub answered_request: Option<String>,
     /// The value of the annotation that was last obeyed.
     pub handled_request: Option<String>,
+    /// Messages in a row that it gave no answer to.
+    pub lost_answers: LostAnswers,
     /// Its namespace has as many accounts as it may have, and it is none of them.
     pub is_excess: bool,
     /// Whether its Secrets may be used by the rules of an earlier version.
@@ -162,10 +165,31 @@ impl Servers {
         }
     }
 
-    /// A message went through: whatever held the server is over.
+    /// A message went through: whatever held the server is over, and it answers.
     pub(super) fn delivered(&self, server: &ObjectKey) {
-        if self.state(server).hold.is_some() {
-            self.update(server, |state| state.hold = None);
+        if let Some(known) = lock(&self.0).get_mut(server) {
+            let is_over = known.state.hold.take().is_some();
+            if known.state.lost_answers.heard() || is_over {
+                known.news.notify_one();
+            }
+        }
+    }
+
+    /// The server has answered at the end of a message, whatever it said.
+    pub(super) fn answered(&self, server: &ObjectKey) {
+        if let Some(known) = lock(&self.0).get_mut(server)
+            && known.state.lost_answers.heard()
+        {
+            known.news.notify_one();
+        }
+    }
+
+    /// The server has not answered at the end of a message.
+    pub(super) fn unanswered(&self, server: &ObjectKey, what: &str, now: Timestamp) {
+        if let Some(known) = lock(&self.0).get_mut(server)
+            && known.state.lost_answers.lost(what, now)
+        {
+            known.news.notify_one();
         }
     }
 

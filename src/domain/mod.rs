@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod address;
+pub mod answers;
 pub mod binding;
 pub mod catalog;
 pub mod connections;

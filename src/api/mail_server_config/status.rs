@@ -13,7 +13,8 @@ pub struct MailServerConfigStatus {
     pub observed_generation: Option<i64>,
     /// `Ready` sums up; then one condition a stage, in order: `CredentialsResolved`,
     /// `TokenAcquired` (OAuth2), `NameResolved`, `Connected`, `Secured`, `Authenticated`. Warnings:
-    /// `CredentialExpiring`, `RefreshTokenRotated`, `BasicAuthRetiring`, `PlaintextAuth`, `ConsentMissing`.
+    /// `CredentialExpiring`, `RefreshTokenRotated`, `BasicAuthRetiring`, `PlaintextAuth`, `ConsentMissing`,
+    /// `AnswersLost`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

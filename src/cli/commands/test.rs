@@ -198,11 +198,18 @@ impl Shown {
 
 fn verdict(name: &str, status: &MailServerConfigStatus) -> Vec<String> {
     use ConditionType::{
-        BasicAuthRetiring, ConsentMissing, CredentialExpiring, PlaintextAuth, RefreshTokenRotated,
+        AnswersLost, BasicAuthRetiring, ConsentMissing, CredentialExpiring, PlaintextAuth,
+        RefreshTokenRotated,
     };
     let mut lines = Vec::new();
-    for warning in [CredentialExpiring, RefreshTokenRotated, BasicAuthRetiring, PlaintextAuth, ConsentMissing]
-    {
+    for warning in [
+        CredentialExpiring,
+        RefreshTokenRotated,
+        BasicAuthRetiring,
+        PlaintextAuth,
+        ConsentMissing,
+        AnswersLost,
+    ] {
         if let Some(condition) = find(&status.conditions, warning) {
             lines.extend(output::marked(
                 Mark::Warning,

@@ -37,6 +37,7 @@ impl Delivery {
             DataOutcome::InDoubt(failure) => {
                 self.metrics.attempts(lane, Label::InDoubt, failure.phase, count);
                 self.metrics.doubts(count);
+                self.servers.unanswered(lane, &failure.detail, now);
                 let why = format!("{}: it may or may not have taken the message", failure.detail);
                 run.sent();
                 run.note(parcel.in_doubt(&why, now));
@@ -44,6 +45,9 @@ impl Delivery {
             }
             DataOutcome::Refused(failure) => {
                 self.metrics.attempts(lane, Label::of(&failure), failure.phase, count);
+                if failure.phase == Phase::FinalDot {
+                    self.servers.answered(lane);
+                }
                 if failure.scope == Scope::Server {
                     run.note(Vec::new());
                     run.left.splice(..0, parcel.recipients);

@@ -2,6 +2,7 @@
 
 use crate::api::mail_server_config::{MailServerConfigStatus, ServerFacts, TlsMode, TokenFacts, Usage};
 use crate::api::{ConditionType, Reason};
+use crate::domain::answers::Told;
 use crate::domain::credentials::Tolerance;
 use crate::domain::exchange_online;
 use crate::domain::failure::Permanence;
@@ -31,6 +32,8 @@ pub struct Findings<'a> {
     pub usage: Option<&'a Usage>,
     /// The annotation that was obeyed.
     pub handled_request: Option<&'a str>,
+    /// Messages in a row that the server gave no answer to.
+    pub lost_answers: Option<&'a Told>,
     /// Its namespace has as many accounts as it may have.
     pub excess: Option<Excess>,
     /// How far the rules of an earlier version hold.
@@ -78,6 +81,7 @@ fn valid(
         None => stages(&mut conditions, server, verification),
     }
     warnings(&mut conditions, server, verification, now);
+    lost_answers(&mut conditions, findings.lost_answers);
     let facts = verification.and_then(|verification| verification.server.clone());
     MailServerConfigStatus {
         conditions: conditions.finish(),
@@ -264,9 +268,21 @@ fn warnings(
     }
 }
 
-/// Warnings about credentials that were not there before, or for another reason: worth an Event each.
+/// That the server leaves in doubt what it takes.
+fn lost_answers(conditions: &mut Conditions<'_>, told: Option<&Told>) {
+    let Some(Told { count, at, what }) = told else { return };
+    let message = format!(
+        "the answer to the last {count} messages or more did not arrive, at {at:.0}: {what}. Each of them may have been taken, so \
+         recipients may get copies (status.recipients[].doubts of their Notifications). Look at the mail server's log, and at \
+         proxies, firewalls and content filters before it: the answer to a message may take 10 minutes (RFC 5321, 4.5.3.2.6)"
+    );
+    conditions.set(ConditionType::AnswersLost, State::True, Reason::AnswerLost, message);
+}
+
+/// Warnings that were not there before, or for another reason: worth an Event each.
 pub fn begun<'a>(old: &'a [Condition], new: &'a [Condition]) -> impl Iterator<Item = &'a Condition> {
-    const WARNINGS: [ConditionType; 3] = [
+    const WARNINGS: [ConditionType; 4] = [
+        ConditionType::AnswersLost,
         ConditionType::CredentialExpiring,
         ConditionType::RefreshTokenRotated,
         ConditionType::ConsentMissing,

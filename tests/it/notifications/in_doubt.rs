@@ -145,3 +145,34 @@ async fn a_long_answer_is_an_answer() {
     assert_eq!(recipient(&sent, ADA)["enhancedCode"], "2.0.0");
     assert_eq!(smtp.count(Step::Dot), 1);
 }
+
+/// Each Notification says it of itself; that it is the server's fault, its MailServerConfig says.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mail_server_config_says_that_answers_are_lost() {
+    let space = Space::new("in-doubt-server").await;
+    let smtp = dies_after_the_dot(&[1, 2, 3]).await;
+    space.put(&[server(smtp.address(), json!({}))]).await;
+    let hold = json!({ "delivery": { "onInDoubt": "Hold" } });
+    for (name, others) in [("one", true), ("two", true), ("three", false)] {
+        space.put(&[notification(name, &[ADA], hold.clone())]).await;
+        space.until_phase(name, "InDoubt").await;
+        let config = space.get("mailserverconfigs", "default").await;
+        assert!(!others || condition(&config, "AnswersLost").is_null(), "{name}: one may be an accident");
+    }
+    let told = space.until_reason("mailserverconfigs", "default", "AnswersLost", "AnswerLost").await;
+    assert_eq!(told["status"], "True");
+    holds(
+        told["message"].as_str().unwrap(),
+        &["the last 3 messages", "recipients may get copies", "mail server's log"],
+    );
+    let config = space.get("mailserverconfigs", "default").await;
+    assert_eq!(condition(&config, "Ready")["status"], "True", "mail goes on");
+    let event =
+        async || space.kubectl(&["get", "events", "-o", "json"]).await.contains("the last 3 messages");
+    crate::objects::soon("an Event says it", event).await;
+    // The first answer that arrives ends it.
+    space.put(&[notification("four", &["bob@corp.example"], json!({}))]).await;
+    space.until_phase("four", "Sent").await;
+    let is_over = |config: &serde_json::Value| condition(config, "AnswersLost").is_null();
+    space.until("mailserverconfigs", "default", "without the warning", is_over).await;
+}

@@ -234,6 +234,7 @@ fn style(type_: &str, status: &str) -> Style {
             | "BasicAuthRetiring"
             | "PlaintextAuth"
             | "ConsentMissing"
+            | "AnswersLost"
     );
     match (status, abnormal) {
         ("True", false) => output::GOOD,

@@ -157,6 +157,7 @@ fn the_same_findings_give_the_status_that_is_stored() {
         next: None,
         usage: None,
         handled_request: Some("1"),
+        lost_answers: None,
         excess: None,
         tolerance: None,
     };
@@ -247,6 +248,7 @@ fn a_held_server_says_until_when() {
         verification: Some(&found),
         hold: Some((&failure, "2026-11-24T06:15:00.5Z".parse().unwrap())),
         handled_request: None,
+        lost_answers: None,
         excess: None,
         tolerance: None,
     };
