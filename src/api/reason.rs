@@ -66,6 +66,8 @@ reasons! {
     Undecodable,
     /// The spec contradicts itself in a way the schema cannot see.
     InvalidSpec,
+    /// The API server does not store the journal, without which nothing is sent.
+    JournalNotStored,
     /// The namespace's MailServerConfigs have as many accounts as the operator admits.
     TooManyAccounts,
     /// The named Secret does not exist.

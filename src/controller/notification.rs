@@ -276,18 +276,41 @@ async fn keep_time(context: &Context) {
         for key in expired.into_iter().map(|item| item.key).chain(context.waiting.expired(now)) {
             delivery.reviews.push(key);
         }
+        let mut refusals = Refusals::default();
         for (key, uid) in delivery.removals.due(now) {
             pulse.begin();
-            remove(context, &key, &uid).await;
+            refusals.note(&key, remove(context, &key, &uid).await);
         }
+        refusals.tell();
     }
 }
 
-async fn remove(context: &Context, key: &ObjectKey, uid: &Uid) {
-    match context.delivery.cluster.remove(key, uid).await {
-        Ok(()) => tracing::debug!(notification = %key, "removed after keepFor"),
-        // The next sweep finds it again.
-        Err(error) => tracing::debug!(notification = %key, %error, "not removed"),
+async fn remove(context: &Context, key: &ObjectKey, uid: &Uid) -> Result<(), Error> {
+    context.delivery.cluster.remove(key, uid).await?;
+    tracing::debug!(notification = %key, "removed after keepFor");
+    Ok(())
+}
+
+/// Removals that did not succeed, to be told in one line. The next sweep, an hour later, finds the objects again.
+#[derive(Default)]
+struct Refusals {
+    count: usize,
+    first: Option<(ObjectKey, Error)>,
+}
+
+impl Refusals {
+    fn note(&mut self, key: &ObjectKey, removed: Result<(), Error>) {
+        if let Err(error) = removed {
+            self.count += 1;
+            self.first.get_or_insert_with(|| (key.clone(), error));
+        }
+    }
+
+    fn tell(self) {
+        if let Some((key, error)) = self.first {
+            let count = self.count;
+            tracing::warn!(count, first = %key, %error, "finished notifications are not removed; trying again within an hour");
+        }
     }
 }
 
@@ -313,6 +336,7 @@ async fn sweep(context: &Context) {
 
 async fn sweep_one(context: &Context, pulse: &Pulse, namespace: Option<&str>) -> Result<(), Error> {
     let mut token = None;
+    let mut refusals = Refusals::default();
     loop {
         pulse.begin();
         let (page, next) = context.delivery.cluster.finished(namespace, token).await?;
@@ -322,13 +346,14 @@ async fn sweep_one(context: &Context, pulse: &Pulse, namespace: Option<&str>) ->
             if let (true, Some(key), Some(uid)) = (due, ObjectKey::of(&notification), Uid::of(&notification))
             {
                 pulse.begin();
-                remove(context, &key, &uid).await;
+                refusals.note(&key, remove(context, &key, &uid).await);
             } else if let Some(status) = &notification.status {
                 context.delivery.removals.consider(&notification, status, now);
             }
         }
         token = next;
         if token.is_none() {
+            refusals.tell();
             return Ok(());
         }
     }

@@ -12,6 +12,7 @@ use crate::delivery::servers::ServerState;
 use crate::domain::answers::LostAnswers;
 use crate::domain::credentials::Tolerance;
 use crate::domain::object::{ObjectKey, Uid};
+use crate::domain::patience::Patience;
 use crate::domain::problem::Problem;
 use crate::domain::quota::Excess;
 use crate::domain::server::Server;
@@ -126,10 +127,11 @@ async fn follow(
     news: Arc<Notify>,
 ) {
     let pulse = context.delivery.vitals.of(Loop::MailServerConfig);
+    let mut patience = Patience::default();
     loop {
         pulse.begin();
         let latest = config.borrow_and_update().clone();
-        let reconciling = AssertUnwindSafe(reconcile(&context, &key, &latest)).catch_unwind();
+        let reconciling = AssertUnwindSafe(reconcile(&context, &key, &latest, &mut patience)).catch_unwind();
         let reconciled = context.metrics.timed("mailserverconfig", async {
             reconciling.await.unwrap_or_else(|_| Err(Error::Refused("the reconcile crashed".into())))
         });
@@ -152,7 +154,12 @@ async fn follow(
 }
 
 /// Returns when to look again.
-async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig) -> Result<Duration, Error> {
+async fn reconcile(
+    context: &Context,
+    key: &ObjectKey,
+    config: &MailServerConfig,
+    patience: &mut Patience,
+) -> Result<Duration, Error> {
     let delivery = &context.delivery;
     // (pure) What the spec says.
     let server = delivery.catalog().servers.get(key).cloned();
@@ -182,8 +189,21 @@ async fn reconcile(context: &Context, key: &ObjectKey, config: &MailServerConfig
     delivery.metrics.expiry(key, state.verification.as_ref().and_then(|found| found.expires.as_ref()), now);
     let new = render(config, &server, &state, excess, now);
     // (writes) Status, and an Event if `Ready` changed.
-    if config.status.as_ref() != Some(&new) && !verdict_stands(config, &server, &state) {
-        write(context, key, config, &new).await?;
+    if config.status.as_ref() != Some(&new)
+        && !verdict_stands(config, &server, &state)
+        && patience.may_try(now)
+    {
+        match write(context, key, config, &new).await {
+            Err(error @ (Error::Refused(_) | Error::TooLarge)) => {
+                if patience.refused(now) {
+                    tell_refused(context, key, config, &error).await;
+                }
+            }
+            written => {
+                written?;
+                patience.succeeded();
+            }
+        }
     }
     let failing = state.verification.as_ref().is_none_or(|found| !found.succeeded());
     let look = if failing { LOOK_EVERY_WHILE_FAILING } else { LOOK_EVERY };
@@ -272,6 +292,14 @@ fn render(
     };
     let server = server.as_deref().map_err(|problems| &**problems);
     status::render(config.status.as_ref(), server, generation, findings, now)
+}
+
+/// Tells that a status is not stored, since the object itself cannot say so. All else goes on.
+async fn tell_refused(context: &Context, key: &ObjectKey, config: &MailServerConfig, error: &Error) {
+    tracing::error!(server = %key, %error, "status refused; tried again ever more rarely");
+    let message =
+        format!("the status of this object cannot be stored, so what it shows is not up to date: {error}");
+    context.delivery.events.publish(config, Severity::Warning, Reason::StatusNotStored, &message).await;
 }
 
 async fn write(

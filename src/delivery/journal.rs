@@ -8,10 +8,11 @@ use crate::cluster::{Cluster, Error};
 use crate::delivery::account::SharedUse;
 use crate::delivery::lock;
 use crate::delivery::vitals::{Pulse, Vitals};
-use crate::domain::journal::{Entry, TAKEOVER_AFTER};
+use crate::domain::journal::{Entry, Refusal, TAKEOVER_AFTER};
 use crate::domain::object::Uid;
 use crate::domain::outcome::Outcome;
 use crate::domain::server::Account;
+use crate::domain::verification::StageFailure;
 use crate::domain::vitals::Loop;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -81,6 +82,8 @@ pub type Inherited = (JournalHandle, BTreeMap<String, Entry>);
 #[derive(Clone)]
 pub struct JournalHandle {
     name: Arc<str>,
+    /// Why it cannot be written, if so.
+    refusal: Arc<Mutex<Option<Refusal>>>,
     commands: mpsc::UnboundedSender<Command>,
 }
 
@@ -273,7 +276,7 @@ impl Journals {
             return handle.clone();
         }
         let (commands, receiver) = mpsc::unbounded_channel();
-        let handle = JournalHandle { name: name.into(), commands };
+        let handle = JournalHandle { name: name.into(), refusal: Arc::default(), commands };
         let task = Task {
             handle: handle.clone(),
             cluster: self.cluster.clone(),
@@ -304,6 +307,17 @@ impl JournalHandle {
     /// Its name in the cluster.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Notes why nothing is claimed, or that it is again.
+    fn note_refusal(&self, refusal: Option<Refusal>) {
+        *lock(&self.refusal) = refusal;
+    }
+
+    /// Why nothing is claimed, where that is not for lack of an answer.
+    pub fn refusal(&self) -> Option<StageFailure> {
+        let refusal = (*lock(&self.refusal))?;
+        Some(refusal.failure(&self.name))
     }
 
     /// Takes the journal, or confirms that it is ours. Comes back once nothing inherited is open.

@@ -149,6 +149,8 @@ pub struct Delivery {
     pub(crate) evaluations: Evaluations,
     crashes: Mutex<HashMap<Uid, u32>>,
     results: Arc<Semaphore>,
+    /// Cancelled while this process stops to send.
+    draining: Mutex<CancellationToken>,
     /// Tasks that hold an outcome which is not stored yet, or a session past DATA.
     unfinished: TaskTracker,
 }
@@ -175,6 +177,7 @@ impl Delivery {
             evaluations: Evaluations::default(),
             crashes: Mutex::default(),
             results: Arc::new(Semaphore::new(RESULTS_UNDER_WAY)),
+            draining: Mutex::default(),
             unfinished: TaskTracker::new(),
             cluster,
             settings,
@@ -301,8 +304,10 @@ impl Delivery {
         self.lanes.close();
         self.outbox().clear();
         self.unfinished.close();
+        lock(&self.draining).cancel();
         let stored = tokio::time::timeout(limit, self.unfinished.wait()).await.is_ok();
         self.unfinished.reopen();
+        *lock(&self.draining) = CancellationToken::new();
         self.journals.release(Duration::from_secs(5)).await;
         stored
     }

@@ -5,7 +5,7 @@
 use crate::cluster::Error;
 use crate::delivery::Delivery;
 use crate::delivery::journal::JournalHandle;
-use crate::delivery::results::{Refused, Report};
+use crate::delivery::results::{Refused, Report, Stored};
 use crate::domain::journal::{Entry, Found, Recovery, recover};
 use crate::domain::ledger;
 use crate::domain::object::ObjectKey;
@@ -91,7 +91,9 @@ impl Delivery {
                 drop(place.take());
                 Refused::KeepTrying
             };
-            self.store(report, refused).await;
+            if matches!(self.store(report, refused).await, Stored::NotNow) {
+                return;
+            }
         }
         journal.remove(id);
     }

@@ -7,7 +7,7 @@ use crate::api::{ConditionType, Reason};
 use crate::cluster::Error;
 use crate::cluster::events::Severity;
 use crate::delivery::attempt::Run;
-use crate::delivery::{Delivery, after};
+use crate::delivery::{Delivery, after, lock};
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::outcome::{Outcome, Verdict};
 use crate::domain::preparation::Prepared;
@@ -33,6 +33,16 @@ pub(super) struct Report {
     pub counts: bool,
 }
 
+/// What became of outcomes.
+pub(super) enum Stored {
+    /// They are in this status.
+    As(Box<NotificationStatus>),
+    /// The object is gone, and they with it.
+    Gone,
+    /// They are not: the API server refuses them. The journal keeps them.
+    NotNow,
+}
+
 /// What happens once the API server has refused to store a status: a policy or a quota forbids it, for as long as
 /// somebody wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,13 +57,10 @@ pub(super) enum Refused {
 const RARELY: Duration = Duration::from_mins(10);
 
 impl Delivery {
-    /// Writes the outcomes until they are stored. Returns the status, or `None` if the object is gone, or if
-    /// `when_refused` gives it up. That is called once: whoever holds something that others need lets it go then.
-    pub(super) async fn store(
-        &self,
-        report: Report,
-        when_refused: impl FnOnce() -> Refused,
-    ) -> Option<NotificationStatus> {
+    /// Writes the outcomes until they are stored, or until `when_refused` gives it up; or, once they were refused, until
+    /// this process stops to send. `when_refused` is called once: whoever holds something that others need lets it go
+    /// then.
+    pub(super) async fn store(&self, report: Report, when_refused: impl FnOnce() -> Refused) -> Stored {
         let mut when_refused = Some(when_refused);
         let mut shortening = None;
         let mut rarer = Duration::from_secs(10);
@@ -65,7 +72,7 @@ impl Delivery {
         loop {
             // Asked only then: a second attempt within one second looks like the first.
             if uncertain && is_recorded(&notification, &outcomes) {
-                return notification.status;
+                return notification.status.map_or(Stored::Gone, |status| Stored::As(Box::new(status)));
             }
             let now = Timestamp::now();
             let attempts =
@@ -91,7 +98,7 @@ impl Delivery {
                     self.metrics.step("status", started.elapsed());
                     self.announce(&notification, &new).await;
                     self.removals.consider(&notification, &new, now);
-                    return Some(new);
+                    return Stored::As(Box::new(new));
                 }
                 Err(Error::Conflict | Error::NotFound) => {}
                 Err(Error::TooLarge) if Shortening::more(shortening).is_some() => {
@@ -102,10 +109,15 @@ impl Delivery {
                     if let Some(when_refused) = when_refused.take() {
                         self.tell_refused(&key, &notification, &error).await;
                         if when_refused() == Refused::GiveUp {
-                            return None;
+                            return Stored::NotNow;
                         }
                     }
-                    tokio::time::sleep(self.paced(rarer)).await;
+                    // Nobody waits for a policy when the process ends: the next leader settles what the journal holds.
+                    let draining = lock(&self.draining).clone();
+                    tokio::select! {
+                        () = tokio::time::sleep(self.paced(rarer)) => {}
+                        () = draining.cancelled() => return Stored::NotNow,
+                    }
                     rarer = (rarer * 2).min(RARELY);
                 }
                 Err(error) => {
@@ -121,7 +133,7 @@ impl Delivery {
                     Ok(_) => {
                         self.metrics.dropped();
                         tracing::info!(notification = %key, "deleted while it was sent; its outcome is dropped");
-                        return None;
+                        return Stored::Gone;
                     }
                     Err(error) => {
                         tracing::debug!(notification = %key, %error, "not readable; trying again");

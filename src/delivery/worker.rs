@@ -6,7 +6,7 @@ use crate::delivery::attempt::{Flow, Means, Run};
 use crate::delivery::journal::JournalHandle;
 use crate::delivery::lane::Lane;
 use crate::delivery::opening::Opened;
-use crate::delivery::results::{Refused, Report};
+use crate::delivery::results::{Refused, Report, Stored};
 use crate::delivery::{Delivery, after};
 use crate::domain::ledger;
 use crate::domain::material::Needs;
@@ -28,6 +28,9 @@ use tokio::time::Instant;
 
 /// Wait before something that another process or the API server keeps from going on is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Wait while the API server refuses to store the journal.
+const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long a worker keeps its connection at least while others wait for one and it has work.
 const TURN: Duration = Duration::from_secs(5);
@@ -72,6 +75,12 @@ impl Delivery {
                 Flow::Continue | Flow::Yield => {}
                 Flow::Renew | Flow::Reopen => session = None,
                 Flow::Stop => {
+                    if let Some(failure) = desk.journal.refusal() {
+                        // Looked at again by a worker of its own.
+                        let until = after(Timestamp::now(), self.paced(REFUSED_PAUSE));
+                        self.hold_until(&desk.server, failure, until);
+                        break;
+                    }
                     tokio::select! {
                         () = tokio::time::sleep(PAUSE) => {}
                         () = lane.closing.cancelled() => {}
@@ -343,14 +352,25 @@ impl Delivery {
             // puts nothing in doubt.
             let fresh = report.outcomes.get(noted..).unwrap_or_default().to_vec();
             let (written, entry) = (journal.clone(), claim.as_ref().map(|claim| claim.id.clone()));
-            let refused = move || {
+            let mut noted = None;
+            let refused = || {
                 drop(under_way);
-                if let Some(entry) = entry {
-                    tokio::spawn(async move { written.extend(term, &entry, fresh, BTreeSet::new()).await });
-                }
+                noted = entry.map(|entry| {
+                    tokio::spawn(async move { written.extend(term, &entry, fresh, BTreeSet::new()).await })
+                });
                 Refused::KeepTrying
             };
-            let status = delivery.store(report, refused).await;
+            let status = match delivery.store(report, refused).await {
+                Stored::As(status) => Some(status),
+                Stored::Gone => None,
+                Stored::NotNow => {
+                    // Before the journal is let go.
+                    if let Some(noted) = noted {
+                        let _ = noted.await;
+                    }
+                    return;
+                }
+            };
             if let Some(claim) = claim {
                 journal.remove(claim.id);
             }

@@ -6,11 +6,12 @@
 //! test below drives these very functions through crashes, pauses, lost answers and conflicts of
 //! two holders.
 
-use crate::api::Notification;
 use crate::api::status::RecipientState;
+use crate::api::{Notification, Reason};
 use crate::domain::object::Uid;
 use crate::domain::outcome::Outcome;
 use crate::domain::usage::{Usage, Used};
+use crate::domain::verification::StageFailure;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,10 @@ pub const CLAIM_VALID_FOR: Duration = Duration::from_secs(10);
 pub const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// A holder without work lets go after this long, so that a hand-over waits for nobody.
 pub const RELEASE_AFTER: Duration = Duration::from_secs(30);
+
+/// Octets of entries from which on nothing more is claimed. A ConfigMap holds 1 MiB (an eighth of it is left for usage and
+/// what entries learn).
+pub const MOST_OCTETS: usize = 768 * 1024;
 
 /// What is stored, one object an account.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -95,6 +100,22 @@ impl Entry {
         let done: BTreeSet<&str> = self.done.iter().map(|outcome| outcome.address.as_str()).collect();
         self.claimed.iter().filter(move |address| !done.contains(address.as_str()))
     }
+}
+
+/// About as many octets as an entry takes as JSON.
+fn octets(entry: &Entry) -> usize {
+    /// Names of members, quotation marks, uid, times.
+    const FRAME: usize = 160;
+    let claimed: usize = entry.claimed.iter().map(|address| address.len() + 3).sum();
+    let done: usize = entry
+        .done
+        .iter()
+        .map(|outcome| {
+            let texts = [&outcome.message_id, &outcome.enhanced_code, &outcome.reason, &outcome.message];
+            FRAME + outcome.address.len() + texts.into_iter().flatten().map(String::len).sum::<usize>()
+        })
+        .sum();
+    FRAME + entry.namespace.len() + entry.name.len() + claimed + done
 }
 
 /// Whether a journal may be taken by `me`.
@@ -171,6 +192,8 @@ pub struct Holding {
     used: Used,
     term: u64,
     next_claim: u64,
+    /// About as many as the entries take.
+    octets: usize,
 }
 
 impl Holding {
@@ -179,7 +202,8 @@ impl Holding {
     /// name a claim of this one.
     pub fn new(stored: Journal, term: u64) -> Self {
         let (entries, used) = (stored.entries.clone(), stored.used());
-        Self { stored, entries, used, term, next_claim: 1 }
+        let octets = entries.values().map(octets).sum();
+        Self { stored, entries, used, term, next_claim: 1, octets }
     }
 
     /// The epoch of this term.
@@ -187,10 +211,16 @@ impl Holding {
         self.stored.epoch
     }
 
+    /// Whether one more entry may be added. Those that are there may always learn more.
+    pub fn has_room(&self) -> bool {
+        self.octets < MOST_OCTETS
+    }
+
     /// Adds an entry; it counts once a later write is stored. Returns the claim's id.
     pub fn claim(&mut self, entry: Entry) -> String {
         let id = format!("{}-{}-{}", self.stored.epoch, self.term, self.next_claim);
         self.next_claim += 1;
+        self.octets += octets(&entry);
         self.entries.insert(id.clone(), entry);
         id
     }
@@ -204,14 +234,18 @@ impl Holding {
         claimed: BTreeSet<String>,
     ) -> bool {
         let Some(entry) = self.entries.get_mut(id) else { return false };
+        let before = octets(entry);
         entry.done.extend(done);
         entry.claimed.extend(claimed);
+        self.octets = (self.octets + octets(entry)).saturating_sub(before);
         true
     }
 
     /// Drops a claim: its outcome is in the status, or nothing was sent.
     pub fn remove(&mut self, id: &str) {
-        self.entries.remove(id);
+        if let Some(entry) = self.entries.remove(id) {
+            self.octets = self.octets.saturating_sub(octets(&entry));
+        }
     }
 
     /// What the next write says about the recipients of the last 24 hours.
@@ -288,6 +322,33 @@ impl Found {
             finished: status.is_some_and(|status| status.finished),
             settled: settled.map(|recipient| recipient.address.clone()).collect(),
         })
+    }
+}
+
+/// Why nothing more is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The API server does not store the journal.
+    NotStored,
+    /// It is full of what the API server does not store elsewhere.
+    Full,
+}
+
+impl Refusal {
+    /// The same for a MailServerConfig. What the API server says of a journal may quote what others send, so it is for
+    /// the operator's log alone.
+    pub fn failure(self, name: &str) -> StageFailure {
+        let message = match self {
+            Self::NotStored => format!(
+                "the API server does not store the journal of this login, without which nothing is sent (ConfigMap {name} in the \
+                 operator's namespace): an admission policy, a quota or a missing right refuses it. The operator's log has its words"
+            ),
+            Self::Full => format!(
+                "the journal of this login (ConfigMap {name} in the operator's namespace) is full of outcomes that the API server \
+                 does not store in their Notifications; look for Events with reason StatusNotStored, and mend what refuses them"
+            ),
+        };
+        StageFailure::temporary(Reason::JournalNotStored, message)
     }
 }
 

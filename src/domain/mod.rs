@@ -27,6 +27,7 @@ pub mod message;
 pub mod object;
 pub mod outbox;
 pub mod outcome;
+pub mod patience;
 pub mod pem;
 pub mod preparation;
 pub mod problem;

@@ -5,7 +5,7 @@ use crate::cluster::{Cluster, Error};
 use crate::delivery::account::SharedUse;
 use crate::delivery::lock;
 use crate::delivery::vitals::Pulse;
-use crate::domain::journal::{self, Holding, Journal, Judgement, Standing};
+use crate::domain::journal::{self, Holding, Journal, Judgement, Refusal, Standing};
 use crate::domain::object::Uid;
 use crate::domain::usage::Used;
 use jiff::Timestamp;
@@ -22,6 +22,11 @@ use tokio::time::Instant;
 const COMPANY: Duration = Duration::from_micros(1_300);
 /// Longest wait for company.
 const MOST_COMPANY: Duration = Duration::from_millis(25);
+
+/// Longest wait between two tries of a write.
+const SOON: Duration = Duration::from_secs(2);
+/// The same while the API server refuses it.
+const RARELY: Duration = Duration::from_secs(20);
 
 pub(super) struct Task {
     pub handle: JournalHandle,
@@ -146,6 +151,10 @@ impl Task {
         match command {
             Command::Hold(reply) => self.hold(reply).await,
             Command::Claim { term, entry, reply } => match self.held_under(term) {
+                Some(held) if !held.holding.has_room() => {
+                    self.handle.note_refusal(Some(Refusal::Full));
+                    drop(reply.send(Err(Denied::NoAnswer)));
+                }
                 Some(held) => {
                     let id = held.holding.claim(entry);
                     waiting.push(Asked { id, is_new: true, reply });
@@ -257,7 +266,7 @@ impl Task {
 
     /// Stores a write, however often that has to be tried, until it is certain what has become of it.
     async fn store(&mut self, mut written: Journal) -> Fate {
-        let mut backoff = Duration::from_millis(100);
+        let (mut backoff, mut longest) = (Duration::from_millis(100), SOON);
         let name = self.handle.name.clone();
         loop {
             // While the API server is away this goes round, and each round is a unit of work.
@@ -267,10 +276,15 @@ impl Task {
                 Ok(stored) => {
                     held.resource_version = Some(stored.resource_version);
                     held.holding.stored(written);
+                    self.handle.note_refusal(None);
                     return Fate::Stored;
                 }
-                Err(Error::Refused(why)) => {
-                    tracing::error!(journal = %name, why, "journal cannot be written");
+                Err(error @ (Error::Refused(_) | Error::TooLarge)) => {
+                    if longest != RARELY {
+                        tracing::error!(journal = %name, %error, "journal cannot be written; tried again ever more rarely");
+                    }
+                    longest = RARELY;
+                    self.handle.note_refusal(Some(Refusal::NotStored));
                 }
                 Err(error) => tracing::debug!(journal = %name, %error, "journal not written; reading it"),
             }
@@ -292,7 +306,7 @@ impl Task {
                 Err(error) => tracing::debug!(journal = %name, %error, "journal not readable"),
             }
             tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(Duration::from_secs(2));
+            backoff = (backoff * 2).min(longest);
             written.renewed = Some(Timestamp::now());
         }
     }
@@ -343,9 +357,15 @@ impl Task {
             self.cluster.put_journal(&name, version.as_deref(), &wanted).await.map_err(
                 |error| match error {
                     Error::Conflict | Error::NotFound => Denied::Lost,
+                    Error::Refused(_) | Error::TooLarge => {
+                        tracing::error!(journal = %name, %error, "journal cannot be written");
+                        self.handle.note_refusal(Some(Refusal::NotStored));
+                        Denied::NoAnswer
+                    }
                     _ => Denied::NoAnswer,
                 },
             )?;
+        self.handle.note_refusal(None);
         let term = self.begin_term();
         let unsettled: BTreeSet<_> = wanted.entries.keys().cloned().collect();
         tracing::info!(journal = %name, epoch = wanted.epoch, inherited = unsettled.len(), "journal taken");

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
 
@@ -35,4 +35,40 @@ fn a_journal_is_spent_once_nothing_is_lost_with_it() {
             Journal { holder: holder.map(Into::into), entries, ..Journal::default() }.counting(used);
         assert_eq!(journal.is_spent(now), spent, "{hours:?} {holder:?} {in_flight} {shared}");
     }
+}
+
+#[test]
+fn a_journal_that_is_full_claims_nothing_more() {
+    let answer = |n: usize| Outcome {
+        message: Some("x".repeat(200)),
+        ..Outcome::in_doubt(&format!("user{n:05}@corp.example"), Some("id"), "", Timestamp::UNIX_EPOCH)
+    };
+    let entry = |n: usize| Entry {
+        namespace: "ns".into(),
+        name: format!("mail{n:05}"),
+        uid: Uid("0b8f5c1e-7d0a-4a37-9d43-2f9f3a0c7b55".into()),
+        claimed: BTreeSet::from([format!("user{n:05}@corp.example")]),
+        done: Vec::new(),
+    };
+    let mut holding = Holding::new(Journal::default(), 1);
+    let mut claims = Vec::new();
+    while holding.has_room() {
+        let id = holding.claim(entry(claims.len()));
+        assert!(holding.extend(&id, [answer(claims.len())], BTreeSet::new()));
+        claims.push(id);
+    }
+    assert!(claims.len() > 1000, "{}", claims.len());
+    let stored = serde_json::to_string(&holding.next_write(Timestamp::UNIX_EPOCH)).unwrap();
+    assert!((MOST_OCTETS * 3 / 4..900 * 1024).contains(&stored.len()), "{}", stored.len());
+    // One that goes makes room, and so does each: nothing is counted twice.
+    holding.remove(&claims[0]);
+    assert!(holding.has_room());
+    for id in &claims {
+        holding.remove(id);
+    }
+    assert_eq!(holding, {
+        let mut blank = Holding::new(Journal::default(), 1);
+        blank.next_claim = holding.next_claim;
+        blank
+    });
 }

@@ -4,26 +4,24 @@
 use crate::cluster::apart;
 use crate::crash::Scene;
 use crate::notifications::{merge, notification};
+use crate::operator::{InProcess, brisk};
+use crate::probes::of;
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Refuses statuses of Notifications with the label `refused` in this namespace.
-async fn refuse(scene: &Scene) {
-    let name = format!("no-status-{}", scene.space.name);
+/// Has the API server refuse in a namespace what a CEL expression about it does not permit.
+async fn policy(scene: &Scene, namespace: &str, (group, resource): (&str, &str), expression: &str) -> String {
+    let name = format!("no-{}-{}", resource.replace('/', "-"), scene.space.name);
     let policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
         "metadata": { "name": name },
         "spec": {
             "failurePolicy": "Fail",
             "matchConstraints": { "resourceRules": [{
-                "apiGroups": ["mail-operator.dev"], "apiVersions": ["*"], "operations": ["UPDATE"],
-                "resources": ["notifications/status"]
+                "apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": [resource]
             }] },
-            "validations": [{
-                "expression": "!has(object.metadata.labels) || !('refused' in object.metadata.labels)",
-                "message": "no status today"
-            }]
+            "validations": [{ "expression": expression, "message": "not today" }]
         }
     });
     let binding = json!({
@@ -31,10 +29,18 @@ async fn refuse(scene: &Scene) {
         "metadata": { "name": name },
         "spec": {
             "policyName": name, "validationActions": ["Deny"],
-            "matchResources": { "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": scene.space.name } } }
+            "matchResources": { "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": namespace } } }
         }
     });
     scene.space.apply(&format!("{policy}\n---\n{binding}")).await;
+    name
+}
+
+/// Refuses statuses of Notifications with the label `refused` in this namespace.
+async fn refuse(scene: &Scene) {
+    let expression = "!has(object.metadata.labels) || !('refused' in object.metadata.labels)";
+    let notifications = ("mail-operator.dev", "notifications/status");
+    policy(scene, &scene.space.name, notifications, expression).await;
     scene
         .space
         .apply(
@@ -63,10 +69,14 @@ async fn may_be_stored(scene: &Scene) -> bool {
     scene.space.plane.kubectl(&arguments).await.unwrap().status.success()
 }
 
-async fn permit(scene: &Scene) {
-    let name = format!("no-status-{}", scene.space.name);
+/// Takes a policy away.
+async fn lift(scene: &Scene, name: &str) {
     let kinds = "validatingadmissionpolicybinding,validatingadmissionpolicy";
-    scene.space.plane.kubectl(&["delete", kinds, &name]).await.unwrap().success().unwrap();
+    scene.space.plane.kubectl(&["delete", kinds, name]).await.unwrap().success().unwrap();
+}
+
+async fn permit(scene: &Scene) {
+    lift(scene, &format!("no-notifications-status-{}", scene.space.name)).await;
     crate::eventually("the policy is gone", Duration::from_mins(1), async || may_be_stored(scene).await)
         .await;
 }
@@ -186,4 +196,111 @@ async fn one_that_could_not_store_its_outcome_is_not_sent() {
     scene.notify("after", "default", &["after@corp.example"], "Resend").await;
     scene.until_phase("after", "Sent").await;
     assert_eq!(smtp.ledger().len(), 1, "only the other one");
+}
+
+/// Nothing goes out that the journal does not name; the MailServerConfig says why, and mail goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_refused_is_told_and_sends_nothing() {
+    let scene = Scene::new(apart().await, "journal-refused").await;
+    let (smtp, other) = (ScriptedSmtp::builder().start().await, crate::crash::healthy().await);
+    scene.server("mail", smtp.address()).await;
+    scene.server("other", other.address()).await;
+    let operator = InProcess::start(scene.space.plane, &of(&scene), brisk).await;
+    // One journal is there already, and may be written; a new one may not.
+    scene.notify("before", "other", &["ada@corp.example"], "Resend").await;
+    scene.until_phase("before", "Sent").await;
+    let own = scene.operator_namespace();
+    let list = ["-n", &own, "get", "configmaps", "-l", "mail-operator.dev/journal", "-o", "name"];
+    let known = scene.space.plane.kubectl(&list).await.unwrap().success().unwrap();
+    let known = known.trim().trim_start_matches("configmap/").to_owned();
+    let expression =
+        format!("!object.metadata.name.startsWith('mail-journal') || object.metadata.name == '{known}'");
+    let name = policy(&scene, &own, ("", "configmaps"), &expression).await;
+    crate::eventually("the policy holds", Duration::from_mins(1), async || {
+        let create = ["-n", &own, "create", "configmap", "mail-journal-x", "--dry-run=server"];
+        !scene.space.plane.kubectl(&create).await.unwrap().status.success()
+    })
+    .await;
+
+    scene.notify("held", "mail", &["ada@corp.example"], "Resend").await;
+    let told = scene.space.until_reason("mailserverconfigs", "mail", "Ready", "JournalNotStored").await;
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains("ConfigMap mail-journal-") && !message.contains("not today"), "{message}");
+    scene.notify("after", "other", &["bob@corp.example"], "Resend").await;
+    scene.until_phase("after", "Sent").await;
+    assert_eq!((smtp.count(Step::Data), other.ledger().len()), (0, 2));
+    lift(&scene, &name).await;
+    scene.until_phase("held", "Sent").await;
+    assert_eq!(smtp.copies_for("ada@corp.example"), 1);
+    scene.space.until_reason("mailserverconfigs", "mail", "Ready", "Verified").await;
+    operator.stop().await;
+}
+
+/// The status of a MailServerConfig is for people: without it mail goes on, and it is not written for ever at one pace.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_whose_status_is_refused_sends_all_the_same() {
+    let scene = Scene::new(apart().await, "config-refused").await;
+    let smtp = ScriptedSmtp::builder().start().await;
+    policy(&scene, &scene.space.name, ("mail-operator.dev", "mailserverconfigs/status"), "false").await;
+    scene.server("probe", smtp.address()).await;
+    crate::eventually("the policy holds", Duration::from_mins(1), async || {
+        let patch = [
+            "patch",
+            "msc",
+            "probe",
+            "-n",
+            &scene.space.name,
+            "--subresource=status",
+            "--type=merge",
+            "--dry-run=server",
+            "-p",
+            r#"{"status":{"auth":"None"}}"#,
+        ];
+        !scene.space.plane.kubectl(&patch).await.unwrap().status.success()
+    })
+    .await;
+    scene.server("mail", smtp.address()).await;
+    let operator = scene.operator(&[]);
+    scene.notify("hello", "mail", &["ada@corp.example"], "Resend").await;
+    scene.until_phase("hello", "Sent").await;
+    assert_eq!(smtp.copies_for("ada@corp.example"), 1);
+    crate::eventually("an Event tells it", Duration::from_mins(1), async || {
+        scene
+            .space
+            .kubectl(&["get", "events", "-o", "json"])
+            .await
+            .contains("the status of this object cannot be stored")
+    })
+    .await;
+    assert!(scene.space.get("mailserverconfigs", "mail").await["status"].is_null());
+    let log = operator.log();
+    let told = log
+        .lines()
+        .filter(|line| line.contains("status refused") && line.contains("config-refused/mail"))
+        .count();
+    assert_eq!(told, 1, "{log}");
+}
+
+/// A policy may stay for ever, and a node that is drained waits for nobody's policy.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_does_not_keep_the_process_from_ending() {
+    let scene = Scene::new(apart().await, "refused-drain").await;
+    let smtp = ScriptedSmtp::builder().start().await;
+    scene.server("mail", smtp.address()).await;
+    refuse(&scene).await;
+    let operator = scene.operator(&[]);
+    scene.space.apply(&refused("kept", "mail", json!({})).to_string()).await;
+    crate::eventually("an Event tells it", Duration::from_mins(1), async || {
+        scene.space.kubectl(&["get", "events", "-o", "json"]).await.contains("StatusNotStored")
+    })
+    .await;
+    operator.term().unwrap();
+    let ended = operator.wait_exit(Duration::from_secs(20)).await;
+    assert!(ended.is_ok(), "a shutdown waits a minute for outcomes that can be stored, and not for this one");
+    // The next one knows the answer, and stores it when it may.
+    let _next = scene.operator(&[]);
+    permit(&scene).await;
+    let sent = scene.until_phase("kept", "Sent").await;
+    assert!(!crate::crash::says_twice(&sent, "kept@corp.example"));
+    assert_eq!(smtp.copies_for("kept@corp.example"), 1);
 }
