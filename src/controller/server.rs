@@ -103,8 +103,11 @@ fn learn(context: &Context, key: &ObjectKey, config: &MailServerConfig) {
         state.lost_answers = LostAnswers::default();
     });
     let lockdown = &delivery.settings.lockdown;
-    let server = Server::from_config(config).and_then(|server| match lockdown.objections(&server) {
-        problems if problems.is_empty() => Ok(Arc::new(server)),
+    let server = Server::from_config(config).and_then(|mut server| match lockdown.objections(&server) {
+        problems if problems.is_empty() => {
+            server.proxy_is_known = lockdown.knows_proxy(&server);
+            Ok(Arc::new(server))
+        }
         problems => Err(problems),
     });
     let server = server.map_err(Arc::from);

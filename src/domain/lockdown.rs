@@ -80,21 +80,22 @@ impl FromStr for HostAndPort {
 }
 
 impl Lockdown {
+    /// Whether the server's proxy is one that the arguments name.
+    pub fn knows_proxy(&self, server: &Server) -> bool {
+        let (Some(known), Some(proxy)) = (&self.proxies, &server.proxy) else { return false };
+        let scheme = proxy.url.scheme().trim_end_matches('h');
+        known.iter().any(|known| {
+            known.scheme == scheme && known.host.eq_ignore_ascii_case(&proxy.host) && known.port == proxy.port
+        })
+    }
+
     /// What of a server's spec this operator does not permit.
     pub fn objections(&self, server: &Server) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if let (Some(permitted), Some(proxy)) = (&self.proxies, &server.proxy) {
-            let scheme = proxy.url.scheme().trim_end_matches('h');
-            let is_permitted = permitted.iter().any(|known| {
-                known.scheme == scheme
-                    && known.host.eq_ignore_ascii_case(&proxy.host)
-                    && known.port == proxy.port
-            });
-            if !is_permitted {
-                let what = "is none of the proxies that this operator permits (--proxies-only); leave proxy out, or have \
-                            its administrator add it";
-                problems.push(Problem::new("proxy.url", what));
-            }
+        if self.proxies.is_some() && server.proxy.is_some() && !self.knows_proxy(server) {
+            let what = "is none of the proxies that this operator permits (--proxies-only); leave proxy out, or have \
+                        its administrator add it";
+            problems.push(Problem::new("proxy.url", what));
         }
         if self.no_private_cas {
             let (token_field, token_ca) = match &server.login {

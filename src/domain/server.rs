@@ -49,6 +49,8 @@ pub struct Server {
     pub login: Login,
     /// What connections go through.
     pub proxy: Option<Proxy>,
+    /// Whether the operator's own arguments name that, so that it leads everybody to the same place.
+    pub proxy_is_known: bool,
     /// How much may be sent how fast.
     pub limits: Limits,
     /// Namespaces admitted.
@@ -172,6 +174,7 @@ impl Server {
             reply_to,
             login,
             proxy,
+            proxy_is_known: false,
             limits: limits(&spec.limits, exchange),
             access: spec.access.namespaces.clone(),
             senders: spec.access.senders.clone(),

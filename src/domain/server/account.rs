@@ -2,7 +2,7 @@
 //! same server: otherwise a server of somebody's own, which accepts any login, would have a say in another namespace's
 //! mail.
 
-use super::{Server, TlsSettings};
+use super::{Proxy, Server, TlsSettings};
 use crate::api::mail_server_config::TlsMode;
 
 /// A login at a mail server. Its text names the journal, so it follows from the spec alone and stays the same when a CA
@@ -21,11 +21,17 @@ impl Account {
         let text = match server.login.username() {
             None => format!("{namespace}:{host}:{port}"),
             Some(name) if !is_proven(server) => format!("{name}@{host}:{port} in {namespace}"),
-            Some(name) if server.tls.server_name.eq_ignore_ascii_case(&host) => {
-                format!("{name}@{host}:{port}")
-            }
             Some(name) => {
-                format!("{name}@{host}:{port} as {}", server.tls.server_name.to_ascii_lowercase())
+                let mut text = format!("{name}@{host}:{port}");
+                if !server.tls.server_name.eq_ignore_ascii_case(&host) {
+                    text.push_str(" as ");
+                    text.push_str(&server.tls.server_name.to_ascii_lowercase());
+                }
+                if let Some(proxy) = mail_proxy(server) {
+                    text.push_str(" via ");
+                    text.push_str(&proxy.url.as_str().to_ascii_lowercase());
+                }
+                text
             }
         };
         Self { text, is_shared: server.login.username().is_some() && is_proven(server) }
@@ -42,11 +48,16 @@ impl Account {
     }
 }
 
-/// Whether everybody who names this host and port gets to the same server, or to none: it is reached directly, and it has
-/// a certificate for the name by a public CA. A proxy or a CA that a spec names are the namespace's own and may
-/// lead to a server of its own.
+/// The proxy on the way of the mail.
+fn mail_proxy(server: &Server) -> Option<&Proxy> {
+    server.proxy.as_ref().filter(|proxy| proxy.carries_mail())
+}
+
+/// Whether everybody who names this host and port gets to the same server, or to none: it is reached directly or through a
+/// proxy that the operator's own arguments name, and it has a certificate for the name by a public CA. A CA, or another
+/// proxy, that a spec names is the namespace's own and may lead to a server of its own.
 fn is_proven(server: &Server) -> bool {
     let TlsSettings { mode, min_version: _, server_name: _, ca, client_certificate: _ } = &server.tls;
-    let is_direct = !server.proxy.as_ref().is_some_and(super::Proxy::carries_mail);
-    is_direct && *mode != TlsMode::Disabled && ca.is_none()
+    let is_known_way = mail_proxy(server).is_none() || server.proxy_is_known;
+    is_known_way && *mode != TlsMode::Disabled && ca.is_none()
 }

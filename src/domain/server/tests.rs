@@ -243,9 +243,13 @@ fn logins_that_contradict_themselves_are_refused() {
 
 /// The account of a config in this namespace.
 fn account(namespace: &str, spec: &Value) -> Account {
+    server_in(namespace, spec).account()
+}
+
+fn server_in(namespace: &str, spec: &Value) -> Server {
     let mut config = config(spec);
     config.metadata.namespace = Some(namespace.into());
-    Server::from_config(&config).unwrap().account()
+    Server::from_config(&config).unwrap()
 }
 
 #[test]
@@ -308,6 +312,13 @@ fn only_who_provably_means_the_same_server_shares_an_account() {
         assert!(!a.is_shared() && a != shared && a != b, "{own:#}");
         assert_eq!(a, account("a", &proxy("All")), "one of the namespace, whatever the way");
     }
+    // A proxy that the operator's arguments name is the same for all, and another way than none.
+    let known = |namespace: &str| {
+        let mut server = server_in(namespace, &proxy("All"));
+        server.proxy_is_known = true;
+        server.account()
+    };
+    assert!(known("a").is_shared() && known("a") == known("b") && known("a") != shared);
     // Another name on the certificate may be another server at the same address.
     let named = with(json!({ "tls": { "serverName": "mx.corp.example" } }));
     assert!(account("a", &named).is_shared());

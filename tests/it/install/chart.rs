@@ -120,6 +120,25 @@ async fn prometheus_operator_is_told_on_demand() {
     assert!(!rendered(None).await.contains("monitoring.coreos.com"));
 }
 
+/// The operator trusts what this variable names (`it::accounts` has it do so), and nothing else.
+#[tokio::test]
+async fn the_trust_bundle_is_where_the_operator_looks_for_it() {
+    let values = "trustBundle: {configMap: corp-roots, key: roots.pem}";
+    let objects =
+        objects(&helm_offline(&["template", "x", &chart(), "--values", "-"], values).await.unwrap());
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    let pod = &deployment["spec"]["template"]["spec"];
+    let variables = pod["containers"][0]["env"].as_array().unwrap();
+    let file =
+        variables.iter().find(|variable| variable["name"] == "SSL_CERT_FILE").unwrap()["value"].as_str();
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["name"] == "trust").unwrap();
+    assert_eq!(file, Some(&*format!("{}/roots.pem", mount["mountPath"].as_str().unwrap())));
+    let volume = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "trust");
+    assert_eq!(volume.unwrap()["configMap"]["name"], "corp-roots");
+    assert!(!rendered(None).await.contains("SSL_CERT_FILE"));
+}
+
 #[tokio::test]
 async fn servers_and_templates_come_with_the_install_and_stay_without_it() {
     let plane = namespace("mail").await;
