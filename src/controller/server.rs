@@ -249,7 +249,7 @@ fn is_due(state: &ServerState, server: &Server, fingerprint: Option<&str>, now: 
 /// Begins a verification beside this task.
 fn begin(context: &Context, server: &Arc<Server>, request: Option<&String>) {
     let (delivery, server) = (context.delivery.clone(), server.clone());
-    if delivery.servers.state(&server.key).verifying {
+    if delivery.servers.look(&server.key, |state| state.verifying) {
         return;
     }
     let request = request.cloned();

@@ -134,7 +134,8 @@ impl Delivery {
     /// The server of a lane, if mail may be sent through it now.
     pub(super) fn usable(&self, lane: &ObjectKey) -> Option<Arc<Server>> {
         let server = self.catalog().servers.get(lane)?.as_ref().ok()?.clone();
-        let open = !server.suspended && self.servers.state(lane).is_open(server.generation, Timestamp::now());
+        let is_open = |state: &ServerState| state.is_open(server.generation, Timestamp::now());
+        let open = !server.suspended && self.servers.look(lane, is_open);
         open.then_some(server)
     }
 
@@ -158,7 +159,7 @@ impl Delivery {
             }
             let next = [
                 self.outbox().next_due(&lane.key),
-                self.servers.state(&lane.key).hold.map(|hold| hold.until),
+                self.servers.look(&lane.key, |state| state.hold.as_ref().map(|hold| hold.until)),
             ];
             let next = next.into_iter().flatten().filter(|next| *next > now).min();
             let wait = next.map_or(Duration::from_mins(1), |next| next.duration_since(now).unsigned_abs());
@@ -177,8 +178,7 @@ impl Delivery {
             state.hold.as_ref().is_some_and(|hold| hold.failure.reason == Reason::LimitReached)
         };
         let Some(Ok(server)) = self.catalog().servers.get(lane).cloned() else { return };
-        if is_held(&self.servers.state(lane))
-            && self.limiter(&server.account()).exhausted_until(now).is_none()
+        if self.servers.look(lane, is_held) && self.limiter(&server.account()).exhausted_until(now).is_none()
         {
             self.servers.update(lane, |state| state.hold = None);
         }
@@ -186,7 +186,7 @@ impl Delivery {
 
     fn staff(self: &Arc<Self>, lane: &Arc<Lane>, server: &Arc<Server>, now: Timestamp) {
         // After a failure one message goes first, to see.
-        let probing = self.servers.state(&lane.key).hold.is_some();
+        let probing = self.servers.look(&lane.key, |state| state.hold.is_some());
         let allowed = self.limiter(&server.account()).allowed(&server.key, now);
         let most = if probing { 1 } else { server.limits.connections.min(allowed) };
         let due = self.outbox().due(&lane.key, now, most);
@@ -212,14 +212,15 @@ impl Delivery {
             .failed
             .as_ref()
             .is_some_and(|(_, failure)| failure.reason == Reason::APIServerUnavailable);
-        if unread && self.servers.state(&server.key).is_open(server.generation, now) {
+        if unread && self.servers.look(&server.key, |state| state.is_open(server.generation, now)) {
             // Nothing was learnt about the mail server: what was known of it still counts.
             return self.servers.note(&server.key, |state| {
                 state.verifying = false;
                 state.next = Some(after(now, Duration::from_secs(10)));
             });
         }
-        let refused_replacement = self.servers.state(&server.key).is_refused_replacement(&verification);
+        let refused_replacement =
+            self.servers.look(&server.key, |state| state.is_refused_replacement(&verification));
         let limits_changed = if verification.succeeded() && !server.suspended {
             self.accounts.admit(&server.key, &account, server.limits)
         } else {
@@ -267,7 +268,8 @@ impl Delivery {
 
     /// Holds a server that can be logged in to and yet takes no mail.
     pub(super) fn hold(self: &Arc<Self>, server: &Server, failure: StageFailure) {
-        let failures = self.servers.state(&server.key).hold.map_or(0, |hold| hold.failures) + 1;
+        let failures =
+            self.servers.look(&server.key, |state| state.hold.as_ref().map_or(0, |hold| hold.failures)) + 1;
         let wait = self.paced(retry::probe_delay(failures, &failure.clone().into(), rand::random()));
         let until = after(Timestamp::now(), wait);
         tracing::warn!(server = %server.key, reason = %failure.reason, phase = failure.phase.as_str(), %until, "sending is held");

@@ -145,7 +145,7 @@ impl Delivery {
             StageFailure::temporary(Reason::APIServerUnavailable, message)
         })?;
         *fingerprint = fetched.fingerprint();
-        let tolerance = self.servers.state(&server.key).tolerance;
+        let tolerance = self.servers.look(&server.key, |state| state.tolerance.clone());
         let (credentials, left) = tolerance.resolve(server, &fetched, self.settings.binding);
         if left != tolerance {
             self.servers.note(&server.key, |state| {

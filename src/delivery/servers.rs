@@ -120,6 +120,14 @@ impl Servers {
         lock(&self.0).get(server).map(|known| known.state.clone()).unwrap_or_default()
     }
 
+    /// Looks at a server's state, for what is asked with each message: nothing is copied.
+    pub fn look<T>(&self, server: &ObjectKey, look: impl FnOnce(&ServerState) -> T) -> T {
+        match lock(&self.0).get(server) {
+            Some(known) => look(&known.state),
+            None => look(&ServerState::default()),
+        }
+    }
+
     /// Changes a server's state and has its controller look at it. Of one whose config is gone there is none: who still
     /// works for it leaves nothing behind.
     pub fn update(&self, server: &ObjectKey, change: impl FnOnce(&mut ServerState)) {

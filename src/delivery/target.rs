@@ -92,7 +92,7 @@ impl Delivery {
             proxy: self.proxy(server, credentials)?,
             egress: self.settings.egress.clone(),
             deadlines: self.settings.deadlines,
-            auth_hint: self.servers.state(&server.key).auth_hint,
+            auth_hint: self.servers.look(&server.key, |state| state.auth_hint),
         })
     }
 

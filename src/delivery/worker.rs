@@ -7,6 +7,7 @@ use crate::delivery::journal::JournalHandle;
 use crate::delivery::lane::Lane;
 use crate::delivery::opening::Opened;
 use crate::delivery::results::{Refused, Report, Stored};
+use crate::delivery::servers::ServerState;
 use crate::delivery::{Delivery, after};
 use crate::domain::ledger;
 use crate::domain::material::Needs;
@@ -106,14 +107,14 @@ impl Delivery {
     fn may_take(&self, desk: &Desk<'_>, session: Option<&Opened>) -> bool {
         let Desk { lane, server, .. } = desk;
         let current = self.is_current(server);
-        let (state, now) = (self.servers.state(&server.key), Timestamp::now());
+        let now = Timestamp::now();
         if desk.since.elapsed() >= TURN && desk.limiter.owes(&server.key, now) {
             return false;
         }
-        let open = match session {
+        let open = self.servers.look(&server.key, |state| match session {
             Some(opened) => state.may_go_on(server.generation, &opened.fingerprint, now),
             None => state.is_open(server.generation, now),
-        };
+        });
         !lane.closing.is_cancelled() && current && !server.suspended && open
     }
 
@@ -121,9 +122,10 @@ impl Delivery {
     async fn keep(&self, desk: &Desk<'_>, mut opened: Opened) -> Option<Opened> {
         let session = &mut opened.session;
         let settings = &self.settings;
-        let state = self.servers.state(&desk.server.key);
         let now = Timestamp::now();
-        let fit = state.may_go_on(desk.server.generation, &opened.fingerprint, now)
+        let (generation, fingerprint) = (desk.server.generation, &opened.fingerprint);
+        let goes_on = |state: &ServerState| state.may_go_on(generation, fingerprint, now);
+        let fit = self.servers.look(&desk.server.key, goes_on)
             && !desk.limiter.is_crowded(now)
             && session.usable()
             && !session.has_ended()
@@ -196,8 +198,8 @@ impl Delivery {
     async fn open_at(self: &Arc<Self>, desk: &Desk<'_>) -> Option<Opened> {
         let (verification, opened) = self.open(&desk.server).await;
         if let Some(opened) = opened {
-            let state = self.servers.state(&desk.server.key);
-            if state.proven != Some((desk.server.generation, opened.fingerprint.clone())) {
+            let with = (desk.server.generation, opened.fingerprint.clone());
+            if self.servers.look(&desk.server.key, |state| state.proven.as_ref() != Some(&with)) {
                 // The Secret has changed, and this session is the first to have proved the new one.
                 self.verified(&desk.server, verification);
             }
