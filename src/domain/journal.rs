@@ -40,6 +40,10 @@ pub struct Journal {
     pub holder: Option<String>,
     /// Grows with each change of holder.
     pub epoch: u64,
+    /// Which of its holdings this is, for the holder: it counts them. A deleted journal begins its epochs anew, so that
+    /// epoch and write alone would not tell a late write of an earlier holding from one of this.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub term: u64,
     /// Grows with each write of one holder, so that it can tell whether a write whose answer was
     /// lost has arrived.
     pub write: u64,
@@ -56,6 +60,11 @@ pub struct Journal {
     /// Where namespaces share the account: how many of them each has sent to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shares: BTreeMap<String, Usage>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Journal {
@@ -130,11 +139,16 @@ pub enum Judgement {
     },
 }
 
-/// Judges what was read. `unchanged_for` is how long, by our own clock, the stored object has not
+/// Judges what was read. `term` counts the holdings of `me`. `unchanged_for` is how long, by our own clock, the stored object has not
 /// changed; the times written in it are never compared with our clock. For a journal that is absent it is how
 /// long that has been so, and [`Duration::MAX`] if there never was one: one that somebody deleted is written
 /// anew by its holder, who lives until the opposite is likely.
-pub fn judge(stored: Option<&Journal>, me: &str, unchanged_for: Duration, now: Timestamp) -> Judgement {
+pub fn judge(
+    stored: Option<&Journal>,
+    (me, term): (&str, u64),
+    unchanged_for: Duration,
+    now: Timestamp,
+) -> Judgement {
     let Some(stored) = stored else {
         if unchanged_for < TAKEOVER_AFTER {
             return Judgement::Held { by: "whoever held it when it was deleted".into() };
@@ -142,6 +156,7 @@ pub fn judge(stored: Option<&Journal>, me: &str, unchanged_for: Duration, now: T
         return Judgement::Take(Journal {
             holder: Some(me.into()),
             epoch: 1,
+            term,
             write: 1,
             renewed: Some(now),
             ..Journal::default()
@@ -154,6 +169,7 @@ pub fn judge(stored: Option<&Journal>, me: &str, unchanged_for: Duration, now: T
         _ => Judgement::Take(Journal {
             holder: Some(me.into()),
             epoch: stored.epoch + 1,
+            term,
             write: 1,
             renewed: Some(now),
             ..stored.clone()
@@ -178,7 +194,8 @@ pub enum Standing {
 /// Compares the stored journal with our last write, after a conflict or a lost answer.
 pub fn standing(stored: Option<&Journal>, written: &Journal) -> Standing {
     let Some(stored) = stored else { return Standing::Absent };
-    if stored.epoch != written.epoch || stored.holder != written.holder {
+    let whose = |journal: &Journal| (journal.epoch, journal.term, journal.holder.clone());
+    if whose(stored) != whose(written) {
         return Standing::Lost;
     }
     if stored.write >= written.write { Standing::Stored } else { Standing::Behind }
@@ -190,20 +207,18 @@ pub struct Holding {
     stored: Journal,
     entries: BTreeMap<String, Entry>,
     used: Used,
-    term: u64,
     next_claim: u64,
     /// About as many as the entries take.
     octets: usize,
 }
 
 impl Holding {
-    /// Starts a term with the journal that was just stored. `term` is never the same for two holdings of one
-    /// process: a deleted journal begins its epochs anew, and what is left over of an earlier holding must not
-    /// name a claim of this one.
-    pub fn new(stored: Journal, term: u64) -> Self {
+    /// Starts a term with the journal that was just stored. Its number is never the same for two holdings of one process:
+    /// what is left over of an earlier holding must not name a claim of this one.
+    pub fn new(stored: Journal) -> Self {
         let (entries, used) = (stored.entries.clone(), stored.used());
         let octets = entries.values().map(octets).sum();
-        Self { stored, entries, used, term, next_claim: 1, octets }
+        Self { stored, entries, used, next_claim: 1, octets }
     }
 
     /// The epoch of this term.
@@ -218,7 +233,7 @@ impl Holding {
 
     /// Adds an entry; it counts once a later write is stored. Returns the claim's id.
     pub fn claim(&mut self, entry: Entry) -> String {
-        let id = format!("{}-{}-{}", self.stored.epoch, self.term, self.next_claim);
+        let id = format!("{}-{}-{}", self.stored.epoch, self.stored.term, self.next_claim);
         self.next_claim += 1;
         self.octets += octets(&entry);
         self.entries.insert(id.clone(), entry);
@@ -268,6 +283,7 @@ impl Holding {
         Journal {
             holder: self.stored.holder.clone(),
             epoch: self.stored.epoch,
+            term: self.stored.term,
             write: self.stored.write + 1,
             renewed: Some(now),
             entries: self.entries.clone(),
@@ -284,8 +300,9 @@ impl Holding {
     /// The journal was deleted: what the next write begins is a new term, with what is in flight. What was
     /// taken and not claimed under the old one must be forgotten, for another process may have held the journal,
     /// sent just that, and have been deleted with it.
-    pub fn anew(&mut self) {
+    pub fn anew(&mut self, term: u64) {
         self.stored.epoch += 1;
+        self.stored.term = term;
     }
 
     /// Takes note that a write is stored.

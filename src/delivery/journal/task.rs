@@ -258,7 +258,7 @@ impl Task {
         for asked in waiting.iter().filter(|asked| asked.is_new) {
             held.holding.remove(&asked.id);
         }
-        held.holding.anew();
+        held.holding.anew(term.0);
         held.term = term;
         held.is_absent = true;
         deny(waiting);
@@ -342,7 +342,9 @@ impl Task {
             }
         };
         let stored = found.map(|found| found.journal);
-        let mut wanted = match journal::judge(stored.as_ref(), &self.identity, unchanged, Timestamp::now()) {
+        let term = self.begin_term();
+        let me = (&*self.identity, term.0);
+        let mut wanted = match journal::judge(stored.as_ref(), me, unchanged, Timestamp::now()) {
             Judgement::Take(journal) => journal,
             Judgement::Held { by } => {
                 tracing::debug!(journal = %name, holder = by, "journal is held");
@@ -366,14 +368,13 @@ impl Task {
                 },
             )?;
         self.handle.note_refusal(None);
-        let term = self.begin_term();
         let unsettled: BTreeSet<_> = wanted.entries.keys().cloned().collect();
         tracing::info!(journal = %name, epoch = wanted.epoch, inherited = unsettled.len(), "journal taken");
         if !unsettled.is_empty() {
             let _ = self.inherited.send((self.handle.clone(), wanted.entries.clone()));
         }
         Ok(Held {
-            holding: Holding::new(wanted, term.0),
+            holding: Holding::new(wanted),
             term,
             resource_version: Some(stored.resource_version),
             unsettled,

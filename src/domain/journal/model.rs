@@ -86,8 +86,9 @@ fn claims_of_two_holdings_have_different_names() {
         done: Vec::new(),
     };
     let stored = Journal { holder: Some("p0".into()), epoch: 2, ..Journal::default() };
-    let earlier = Holding::new(stored.clone(), 1).claim(entry());
-    let mut present = Holding::new(stored, 2);
+    let of = |term| Holding::new(Journal { term, ..stored.clone() });
+    let earlier = of(1).claim(entry());
+    let mut present = of(2);
     let claim = present.claim(entry());
     present.remove(&earlier);
     assert!(present.entries().contains_key(&claim));

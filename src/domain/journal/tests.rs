@@ -50,7 +50,7 @@ fn a_journal_that_is_full_claims_nothing_more() {
         claimed: BTreeSet::from([format!("user{n:05}@corp.example")]),
         done: Vec::new(),
     };
-    let mut holding = Holding::new(Journal::default(), 1);
+    let mut holding = Holding::new(Journal::default());
     let mut claims = Vec::new();
     while holding.has_room() {
         let id = holding.claim(entry(claims.len()));
@@ -67,8 +67,23 @@ fn a_journal_that_is_full_claims_nothing_more() {
         holding.remove(id);
     }
     assert_eq!(holding, {
-        let mut blank = Holding::new(Journal::default(), 1);
+        let mut blank = Holding::new(Journal::default());
         blank.next_claim = holding.next_claim;
         blank
     });
+}
+
+/// A deleted journal begins its epochs anew: what the same process wrote under an earlier holding may arrive when the present
+/// one has come to the same numbers.
+#[test]
+fn a_late_write_of_an_earlier_holding_is_not_taken_for_ones_own() {
+    let now = Timestamp::UNIX_EPOCH;
+    let write = |term| {
+        let Judgement::Take(taken) = judge(None, ("p0", term), Duration::MAX, now) else { unreachable!() };
+        Holding::new(taken).next_write(now)
+    };
+    let (late, present) = (write(1), write(2));
+    assert_eq!((late.epoch, late.write, &late.holder), (present.epoch, present.write, &present.holder));
+    assert_eq!(standing(Some(&late), &present), Standing::Lost);
+    assert_eq!(standing(Some(&present), &present), Standing::Stored);
 }

@@ -102,8 +102,8 @@ impl Process {
             }
             hand.at = At::Over;
         }
-        held.holding.anew();
         self.terms += 1;
+        held.holding.anew(self.terms.into());
         held.term = self.terms;
         held.is_absent = true;
         held.writing = None;

@@ -244,7 +244,10 @@ impl World {
 
     fn acquire(&mut self, p: usize, known: bool) {
         let me = format!("p{p}-{}", self.processes[p].life);
-        let Judgement::Take(journal) = judge(self.journal.as_ref(), &me, TAKEOVER_AFTER, NOW) else {
+        self.processes[p].terms += 1;
+        let term = self.processes[p].terms;
+        let me = (&*me, term.into());
+        let Judgement::Take(journal) = judge(self.journal.as_ref(), me, TAKEOVER_AFTER, NOW) else {
             panic!("nobody renews in this model");
         };
         self.outdate();
@@ -253,11 +256,10 @@ impl World {
             return;
         }
         let process = &mut self.processes[p];
-        process.terms += 1;
         process.held = Some(Held {
             unsettled: journal.entries.keys().cloned().collect(),
-            holding: Holding::new(journal, process.terms.into()),
-            term: process.terms,
+            holding: Holding::new(journal),
+            term,
             seen: Seen::Current,
             asked: Vec::new(),
             is_absent: false,
