@@ -1,8 +1,12 @@
 //! What a message says: a subject and one or two bodies, checked so that any of them can be sent.
 //! Comes from a template or stands literally in a Notification; either way it ends up here.
 
+mod derived;
+
 use crate::api::notification::Content;
 use crate::domain::problem::Problem;
+use derived::MAX_TAGS;
+pub(super) use derived::derive_text;
 use serde::{Deserialize, Serialize};
 
 /// How many octets a body may have, rendered. Mail servers take 10 MB and more; a message without
@@ -11,13 +15,6 @@ pub const MAX_BODY_OCTETS: usize = 1024 * 1024;
 
 /// How many characters a subject may have, rendered: the longest line of a mail (RFC 5322, 2.1.1).
 pub const MAX_SUBJECT_CHARS: usize = 998;
-
-/// How many tags HTML may have for text to be derived from it, since the time that takes grows with the
-/// square of their nesting. Written messages have some hundred, a table of 500 rows and 4 columns 5000.
-const MAX_DERIVED_TAGS: usize = 5_000;
-
-/// How wide derived text is. RFC 5322 recommends at most 78 characters a line.
-const DERIVED_WIDTH: usize = 76;
 
 /// A message's subject and bodies: the subject is one line, there is at least one body, no text holds
 /// control characters other than tabs and line breaks.
@@ -98,7 +95,7 @@ pub enum ContentProblem {
     #[error("is missing: set text, html or both, a message needs a body")]
     NoBody,
     /// The HTML is too intricate to derive text from it.
-    #[error("has more than {MAX_DERIVED_TAGS} tags, too many to derive the plain text from it: set text too")]
+    #[error("has more than {MAX_TAGS} tags, too many to derive the plain text from it: set text too")]
     NotDerivable,
     /// Tags nest deeper than what makes sense in a mail.
     #[error("nests tags too deep: at most 100 levels are possible")]
@@ -235,24 +232,6 @@ fn check_body(body: &str) -> Result<(), ContentProblem> {
     stray_control(body).map_or(Ok(()), |control| Err(ContentProblem::Control(control)))
 }
 
-/// Plain text for people whose mail program shows no HTML. Takes 0.5 ms for a usual message, and runs where it can be
-/// ended.
-pub(super) fn derive_text(html: &str) -> Result<String, ContentProblem> {
-    let closings = html.matches("</").count();
-    if html.matches('<').count() - closings > MAX_DERIVED_TAGS {
-        return Err(ContentProblem::NotDerivable);
-    }
-    let text = html2text::config::plain()
-        .no_table_borders()
-        .allow_width_overflow()
-        .string_from_read(html.as_bytes(), DERIVED_WIDTH)
-        .map_err(|_| ContentProblem::NotDerivable)?;
-    match stray_control(&text) {
-        Some(control) => Err(ContentProblem::Control(control)),
-        None => Ok(text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -277,7 +256,7 @@ mod tests {
         use ContentProblem as P;
         let long = "x".repeat(MAX_SUBJECT_CHARS + 1);
         let large = "x".repeat(MAX_BODY_OCTETS + 1);
-        let nested = "<div>".repeat(MAX_DERIVED_TAGS + 1);
+        let nested = "<div>".repeat(MAX_TAGS + 1);
         for (subject, text, html, expected) in [
             (" Hello\n", Some("a\r\n\tb"), None, Ok(())),
             ("Hello", None, Some("<p>x</p>"), Ok(())),
