@@ -14,6 +14,7 @@ pub use fields::OwnFields;
 use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::content::Rendered;
 use crate::domain::problem::Problem;
+use crate::domain::recipients;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -133,7 +134,7 @@ pub fn link(
 /// others are.
 pub fn message_id(uid: &str, copy_of: Option<&EmailAddress>, sender_domain: &str) -> String {
     // No address is this word, since each has an `@`.
-    let whose = copy_of.map_or_else(|| "shared".to_owned(), |address| address.as_str().to_ascii_lowercase());
+    let whose = copy_of.map_or_else(|| "shared".to_owned(), |address| recipients::identity(address.as_str()));
     // 48 bits: among 1000 recipients two share a hash once in 500 million Notifications.
     let hash = hex(whose.as_bytes(), 6);
     format!("<{}.{hash}@{sender_domain}>", token(uid))

@@ -152,9 +152,6 @@ pub fn prepare<'a>(
 /// Everybody's addresses, where there is one message for all: what is wrong with one of them is wrong with the message.
 fn shown(notification: &Notification) -> Result<Option<Shown>, Obstacle> {
     let spec = &notification.spec;
-    if !recipients::is_shared(spec) {
-        return Ok(None);
-    }
     let mut problems: Vec<_> = recipients::doubles(spec)
         .into_iter()
         .map(|(first, again)| {
@@ -163,6 +160,9 @@ fn shown(notification: &Notification) -> Result<Option<Shown>, Obstacle> {
             )
         })
         .collect();
+    if !recipients::is_shared(spec) && problems.is_empty() {
+        return Ok(None);
+    }
     let mut shown = Shown { to: Vec::new(), cc: Vec::new() };
     for addressee in recipients::all(spec) {
         match (addressee.mailbox(), addressee.list) {

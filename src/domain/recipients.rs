@@ -47,12 +47,38 @@ pub fn is_shared(spec: &NotificationSpec) -> bool {
     spec.delivery.mode == DeliveryMode::Shared
 }
 
-/// Those of one message whose addresses differ at most in the case of letters, each with the first of them: he would
-/// get the message twice, once as each. The API server knows only doubles within one list.
+/// Those whose addresses are the same, each with the first of them: he would get the message twice. The API server knows
+/// only doubles within one list, and only as they are written; but domains have no case (RFC 5321, 2.4).
 pub fn doubles(spec: &NotificationSpec) -> Vec<(Addressee<'_>, Addressee<'_>)> {
+    // Nearly always: the API server has seen to it.
+    let has_capitals = |addressee: Addressee<'_>| {
+        addressee.address.rsplit_once('@').is_some_and(|(_, domain)| domain != domain.to_lowercase())
+    };
+    if spec.cc.is_empty() && spec.bcc.is_empty() && !all(spec).any(has_capitals) {
+        return Vec::new();
+    }
+    repeated(spec, identity)
+}
+
+/// Those whose addresses differ in the case of letters before the `@` alone. A mail server may tell them apart, and hardly
+/// any does, so it is likely that one person is meant, who would get the message twice.
+pub fn likely_doubles(spec: &NotificationSpec) -> Vec<(Addressee<'_>, Addressee<'_>)> {
+    let pairs = repeated(spec, str::to_lowercase).into_iter();
+    pairs.filter(|(first, again)| identity(first.address) != identity(again.address)).collect()
+}
+
+/// What two addresses have in common that are the same: the local part as it is written, and the domain without case.
+pub fn identity(address: &str) -> String {
+    match address.rsplit_once('@') {
+        Some((local, domain)) => format!("{local}@{}", domain.to_lowercase()),
+        None => address.to_owned(),
+    }
+}
+
+fn repeated(spec: &NotificationSpec, key: impl Fn(&str) -> String) -> Vec<(Addressee<'_>, Addressee<'_>)> {
     let mut seen = BTreeMap::new();
     let pairs = all(spec).map(|addressee| {
-        let first = *seen.entry(addressee.address.to_lowercase()).or_insert(addressee);
+        let first = *seen.entry(key(addressee.address)).or_insert(addressee);
         (first, addressee)
     });
     pairs.filter(|(first, again)| first != again).collect()
@@ -113,17 +139,21 @@ mod tests {
     }
 
     #[test]
-    fn doubles_are_found_whatever_the_case_of_letters() {
+    fn domains_have_no_case_and_local_parts_may_have_one() {
         let sample = notification(json!({ "spec": {
             "delivery": { "mode": "Shared" },
             "to": [{ "address": "Ada@corp.example" }, { "address": "bob@corp.example" }],
             "cc": [{ "address": "ada@Corp.example" }], "bcc": [{ "address": "bob@corp.example" }, { "address": "eve@corp.example" }]
         } }));
-        let found: Vec<_> =
-            doubles(&sample.spec).into_iter().map(|(first, second)| format!("{first} {second}")).collect();
-        assert_eq!(
-            found,
-            ["to[Ada@corp.example] cc[ada@Corp.example]", "to[bob@corp.example] bcc[bob@corp.example]"]
-        );
+        let words = |found: Vec<(Addressee<'_>, Addressee<'_>)>| -> Vec<String> {
+            found.into_iter().map(|(first, second)| format!("{first} {second}")).collect()
+        };
+        assert_eq!(words(doubles(&sample.spec)), ["to[bob@corp.example] bcc[bob@corp.example]"]);
+        assert_eq!(words(likely_doubles(&sample.spec)), ["to[Ada@corp.example] cc[ada@Corp.example]"]);
+        let sample = notification(json!({ "spec": {
+            "to": [{ "address": "ada@corp.example" }, { "address": "ada@CORP.example" }, { "address": "Ada@corp.example" }]
+        } }));
+        assert_eq!(words(doubles(&sample.spec)), ["to[ada@corp.example] to[ada@CORP.example]"]);
+        assert_eq!(words(likely_doubles(&sample.spec)), ["to[ada@corp.example] to[Ada@corp.example]"]);
     }
 }

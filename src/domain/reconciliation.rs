@@ -15,6 +15,7 @@ use crate::domain::preparation::{self, Obstacle, Prepared};
 use crate::domain::recipients::Addressee;
 use crate::domain::status::notification as status;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use std::time::Duration;
 
 /// How long a changed ConfigMap or Secret may go unnoticed.
@@ -196,9 +197,9 @@ fn resolution(notification: &Notification) -> Option<Resolution<'_>> {
     })
 }
 
-/// Labels and annotations by which Flux, Argo CD and Helm know what they applied. Removed, such an object
-/// would be applied again, and the message sent again.
-const TRACKING: [&str; 7] = [
+/// Labels and annotations by which tools know what they applied. Removed, such an object would be applied again, and the
+/// message sent again.
+const TRACKING: [&str; 14] = [
     "kustomize.toolkit.fluxcd.io/name",
     "helm.toolkit.fluxcd.io/name",
     "argocd.argoproj.io/instance",
@@ -206,7 +207,22 @@ const TRACKING: [&str; 7] = [
     "app.kubernetes.io/instance",
     "meta.helm.sh/release-name",
     "app.kubernetes.io/managed-by",
+    // Carvel's kapp.
+    "kapp.k14s.io/app",
+    "kapp.k14s.io/association",
+    // Google's Config Sync, and what it uses of cli-utils.
+    "configmanagement.gke.io/managed",
+    "configsync.gke.io/declared-fields",
+    "config.k8s.io/owning-inventory",
+    // Rancher's Fleet writes Helm releases, and this.
+    "objectset.rio.cattle.io/hash",
+    // Sveltos.
+    "projectsveltos.io/owner-name",
 ];
+
+/// Managers of fields whose server-side apply is somebody's command, not a tool that comes again: kubectl in its forms, and
+/// ourselves.
+const PEOPLE: [&str; 2] = ["kubectl", "mail-operator"];
 
 /// When a finished Notification may be removed; `None`: never.
 pub fn remove_at(notification: &Notification) -> Option<Timestamp> {
@@ -217,6 +233,17 @@ pub fn remove_at(notification: &Notification) -> Option<Timestamp> {
     };
     let marks = metadata.labels.iter().flatten().chain(metadata.annotations.iter().flatten());
     if marks.into_iter().any(|(key, value)| tracked(key, value)) {
+        return None;
+    }
+    // Any other tool that applies on the server's side tracks what it applied in a way of its own.
+    let by_a_tool = |entry: &ManagedFieldsEntry| {
+        entry.operation.as_deref() == Some("Apply")
+            && entry
+                .manager
+                .as_deref()
+                .is_some_and(|manager| !PEOPLE.iter().any(|known| manager.starts_with(known)))
+    };
+    if metadata.managed_fields.iter().flatten().any(by_a_tool) {
         return None;
     }
     let keep_for = crate::api::shared::DurationText(notification.spec.delivery.keep_for.clone()).parse()?;

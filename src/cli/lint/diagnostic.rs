@@ -120,6 +120,7 @@ codes! {
     MissingReference "missing-reference" "A reference leads to an object that is not among the files.",
     GenerateName "generate-name" "kubectl apply needs a name; generateName works with kubectl create only.",
     AlreadyExpired "already-expired" "The time in which the message may be sent is over.",
+    LikelyDouble "likely-double" "Two recipients differ in the case of letters alone.",
     BasicAuthRetiring "basic-auth-retiring" "Exchange Online is switching password logins off.",
     PlaintextAuth "plaintext-auth" "The password travels unencrypted.",
     CredentialExpiring "credential-expiring" "A credential has ended, or it cannot be read when it does.",

@@ -20,6 +20,7 @@ use crate::domain::material::{Material, Needs};
 use crate::domain::object::ObjectKey;
 use crate::domain::preparation::{self, Obstacle};
 use crate::domain::problem::Problem;
+use crate::domain::recipients;
 use crate::domain::server::Server;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub async fn check(
     let before = (!usable).then(|| stand_in(&server, &notification)).flatten();
     let before = before.map(|stand_in| catalog.servers.insert(server.clone(), Ok(Arc::new(stand_in))));
     let material = material(bench, manifest, catalog, &mut notification, found);
+    likely_doubles(bench, manifest, &notification, found);
     template(bench, manifest, catalog, &mut notification, found);
     values(bench, manifest, catalog, &mut notification, found);
     prepare(bench, manifest, catalog, &notification, &material, found).await?;
@@ -65,6 +67,22 @@ fn expired(bench: &Bench<'_>, manifest: &Manifest, notification: &Notification, 
         let message =
             format!("sendAt and expireAfter end at {}, which is over: it would never be sent", window.until);
         let problem = bench.at_field(manifest, Code::AlreadyExpired, "delivery.sendAt", &message);
+        found.push(Diagnostic { severity: crate::cli::lint::Severity::Warning, ..problem });
+    }
+}
+
+/// Addresses that mean one person, likely.
+fn likely_doubles(
+    bench: &Bench<'_>,
+    manifest: &Manifest,
+    notification: &Notification,
+    found: &mut Vec<Diagnostic>,
+) {
+    for (first, again) in recipients::likely_doubles(&notification.spec) {
+        let message = format!(
+            "differs from {first} in the case of letters alone: likely one person, who gets the message twice"
+        );
+        let problem = bench.at_field(manifest, Code::LikelyDouble, &format!("{again}.address"), &message);
         found.push(Diagnostic { severity: crate::cli::lint::Severity::Warning, ..problem });
     }
 }

@@ -126,7 +126,8 @@ fn message_ids() {
     let id = |uid: &str, to: &str| message_id(uid, Some(&EmailAddress::parse(to).unwrap()), "corp.example");
     let anna = id(UID, "anna@corp.example");
     assert!(anna.starts_with("<0f9d5a5e-8f5c-4b1e-9d3b-6c1f2e7a4b10.") && anna.ends_with("@corp.example>"));
-    assert_eq!(anna, id(UID, "ANNA@corp.example"));
+    assert_eq!(anna, id(UID, "anna@CORP.example"), "a domain has no case");
+    assert_ne!(anna, id(UID, "Anna@corp.example"), "who gets a message of his own has an ID of his own");
     assert_ne!(anna, id(UID, "bert@corp.example"));
     let shared = message_id(UID, None, "corp.example");
     assert!(shared.starts_with("<0f9d5a5e-8f5c-4b1e-9d3b-6c1f2e7a4b10.") && shared != anna, "{shared}");

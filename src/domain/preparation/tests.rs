@@ -253,12 +253,12 @@ fn without_smtputf8_a_message_for_all_does_without_whom_it_cannot_reach() {
 #[test]
 fn what_is_wrong_with_one_address_is_wrong_with_a_message_for_all() {
     let sample = shared(json!({ "spec": {
-        "cc": [{ "address": "BOB@corp.example" }], "bcc": [{ "address": "x@192.0.2.1" }]
+        "cc": [{ "address": "bob@CORP.example" }], "bcc": [{ "address": "x@192.0.2.1" }]
     } }));
     let (stage, reason, message) = obstacle(&sample, &catalog()).unwrap();
     assert_eq!((stage, reason), (ConditionType::Rendered, Reason::InvalidMessage));
     for words in [
-        "to[bob@corp.example] and cc[BOB@corp.example]",
+        "to[bob@corp.example] and cc[bob@CORP.example]",
         "same address",
         "bcc[x@192.0.2.1].address",
         "IP address",

@@ -224,6 +224,7 @@ fn finished_ones_are_removed_unless_they_would_come_back() {
     };
     let label = |key: &str, value: &str| json!({ "metadata": { "labels": { key: value } } });
     let annotation = |key: &str| json!({ "metadata": { "annotations": { key: "x" } } });
+    let managed = |manager: &str, operation: &str| json!({ "metadata": { "managedFields": [{ "manager": manager, "operation": operation }] } });
     for (more, remove_at) in [
         (json!({}), Some(at(10 + HOUR))),
         (json!({ "spec": { "delivery": { "keepFor": "0s" } } }), Some(at(10))),
@@ -237,6 +238,18 @@ fn finished_ones_are_removed_unless_they_would_come_back() {
         (label("app.kubernetes.io/managed-by", "Helm"), None),
         (label("app.kubernetes.io/managed-by", "kubectl"), Some(at(10 + HOUR))),
         (label("team", "hr"), Some(at(10 + HOUR))),
+        (label("kapp.k14s.io/app", "1685607245932804320"), None),
+        (annotation("configmanagement.gke.io/managed"), None),
+        (annotation("config.k8s.io/owning-inventory"), None),
+        (annotation("objectset.rio.cattle.io/hash"), None),
+        (annotation("projectsveltos.io/owner-name"), None),
+        (managed("kubectl", "Apply"), Some(at(10 + HOUR))),
+        (managed("kubectl-client-side-apply", "Update"), Some(at(10 + HOUR))),
+        (managed("kubectl-mail", "Apply"), Some(at(10 + HOUR))),
+        (managed("mail-operator", "Update"), Some(at(10 + HOUR))),
+        (managed("some-program", "Update"), Some(at(10 + HOUR))),
+        (managed("Terraform", "Apply"), None),
+        (managed("some-program", "Apply"), None),
     ] {
         let decision = finished(more.clone());
         assert_eq!(decision, Decision { report: None, next: Next::Finished { remove_at } }, "{more}");
