@@ -7,7 +7,7 @@ mod operator;
 mod refusal;
 
 pub use follow::Follow;
-pub use objects::Kind;
+pub use objects::{Kind, Spelling};
 pub use operator::Vigil;
 pub use refusal::Request;
 

@@ -19,11 +19,12 @@ pub async fn check_all(evaluator: &Evaluator, catalog: &mut Catalog) -> Result<(
     Ok(())
 }
 
-/// The message for some recipients, for a server that takes all addresses.
+/// The message for some recipients, and for a server with or without SMTPUTF8.
 pub async fn compose(
     evaluator: &Evaluator,
     prepared: &Prepared<'_>,
     parcel: &[Addressee<'_>],
+    smtputf8: bool,
 ) -> Result<Result<Composed, Obstacle>, Failure> {
     let question = match prepared.question(parcel) {
         Ok(question) => question,
@@ -37,7 +38,7 @@ pub async fn compose(
             Err(unanswered) => return Err(failure(&unanswered)),
         }),
     };
-    Ok(prepared.compose(parcel, answer, true))
+    Ok(prepared.compose(parcel, answer, smtputf8))
 }
 
 /// Nothing is known of the template then.

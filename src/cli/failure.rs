@@ -41,12 +41,14 @@ pub struct Failure {
     pub message: String,
     /// What to do about it: a command, or a sentence.
     pub next: Option<String>,
+    /// Whether the API server does not permit it: what was asked for may be there all the same.
+    pub is_forbidden: bool,
 }
 
 impl Failure {
     /// Without advice.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), next: None }
+        Self { exit, message: message.into(), next: None, is_forbidden: false }
     }
 
     /// With what to do about it.
@@ -54,5 +56,11 @@ impl Failure {
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self
+    }
+
+    /// A refusal for want of a right.
+    #[must_use]
+    pub fn forbidden(self) -> Self {
+        Self { is_forbidden: true, ..self }
     }
 }

@@ -12,10 +12,10 @@ use crate::domain::catalog::{Catalog, KnownTemplate};
 use crate::domain::likeness::nearest;
 use crate::domain::lookup::{Found, Source};
 use crate::domain::object::ObjectKey;
+use crate::domain::preparation;
 use crate::domain::server::Server;
 use crate::evaluation::{Evaluator, Program};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The namespace of objects that name none, where there is no kubeconfig either.
@@ -31,6 +31,10 @@ pub struct World {
     pub namespace: String,
     /// Where it was read from; `None`: nobody was asked.
     pub cluster: Option<Cluster>,
+    /// The operator's `--default-server`, as far as it can be seen.
+    pub default_server: Option<ObjectKey>,
+    /// Servers that lacked SMTPUTF8 when the operator last spoke to them.
+    ascii_only: HashSet<ObjectKey>,
 }
 
 impl World {
@@ -40,13 +44,19 @@ impl World {
         let evaluator = Evaluator::new(Program::this());
         let mut catalog = Catalog::new(&flags.cluster.operator_namespace);
         check_all(&evaluator, &mut catalog).await?;
-        Ok(Self { catalog, evaluator, namespace, cluster: None })
+        Ok(Self::of(catalog, evaluator, namespace, None))
+    }
+
+    fn of(catalog: Catalog, evaluator: Evaluator, namespace: String, cluster: Option<Cluster>) -> Self {
+        Self { catalog, evaluator, namespace, cluster, default_server: None, ascii_only: HashSet::new() }
     }
 
     /// What the cluster has.
     pub async fn open(flags: &Flags) -> Result<Self, Failure> {
         let cluster = Cluster::open(&flags.cluster).await?;
-        Self::read(cluster).await
+        let mut world = Self::unchecked(cluster).await?;
+        check_all(&world.evaluator, &mut world.catalog).await?;
+        Ok(world)
     }
 
     /// The same, or the standard messages if that is enough and the cluster cannot be asked.
@@ -60,11 +70,12 @@ impl World {
         }
     }
 
-    async fn read(cluster: Cluster) -> Result<Self, Failure> {
+    /// The same, with templates that are only looked up, not rendered.
+    pub async fn unchecked(cluster: Cluster) -> Result<Self, Failure> {
         let namespace = cluster.namespace.clone();
         let operator = cluster.operator_namespace.clone();
         let mut catalog = Catalog::new(&operator);
-        catalog.namespaces.extend(labels(&cluster).await.map(|labels| (namespace.clone(), labels)));
+        catalog.namespaces.extend(cluster.labels().await.map(|labels| (namespace.clone(), labels)));
         let mut templates = cluster.list::<MessageTemplate>(Some(&namespace), "").await?;
         if operator != namespace {
             match cluster.list::<MessageTemplate>(Some(&operator), "").await {
@@ -79,29 +90,49 @@ impl World {
             catalog.learn(template);
         }
         let evaluator = Evaluator::new(Program::this());
-        check_all(&evaluator, &mut catalog).await?;
-        Ok(Self { catalog, evaluator, namespace, cluster: Some(cluster) })
+        Ok(Self::of(catalog, evaluator, namespace, Some(cluster)))
     }
 
     /// Brings a mail server in.
     pub fn add_server(&mut self, config: &MailServerConfig) {
         let Some(key) = ObjectKey::of(config) else { return };
+        let facts = config.status.as_ref().and_then(|status| status.server.as_ref());
+        if facts.is_some_and(|facts| !facts.extensions.iter().any(|offered| offered == "SMTPUTF8")) {
+            self.ascii_only.insert(key.clone());
+        } else {
+            self.ascii_only.remove(&key);
+        }
         let server = Server::from_config(config).map(Arc::new).map_err(Arc::from);
         self.catalog.servers.insert(key, server);
+    }
+
+    /// Whether a server takes addresses that are not ASCII before the `@`; one of which nothing is known does.
+    pub fn takes_smtputf8(&self, server: &ObjectKey) -> bool {
+        !self.ascii_only.contains(server)
     }
 
     /// Reads the mail servers that a Notification may mean, as far as they can be seen.
     pub async fn read_servers(&mut self, notification: &Notification) -> Result<(), Failure> {
         let Some(cluster) = self.cluster.clone() else { return Ok(()) };
-        let namespace = notification.metadata.namespace.as_deref().unwrap_or(&self.namespace);
-        let (place, name) = match &notification.spec.server_ref {
-            Some(reference) => (reference.namespace.as_deref().unwrap_or(namespace), reference.name.as_str()),
-            None => (namespace, "default"),
-        };
-        if let Some(config) = cluster.find::<MailServerConfig>(place, name).await? {
-            self.add_server(&config);
+        let own = preparation::server_key(notification, None, &self.catalog);
+        if self.read_server(&cluster, &own).await? || notification.spec.server_ref.is_some() {
+            return Ok(());
+        }
+        let installed = seen(cluster.installed().await)?.flatten();
+        if let Some(default) = installed.and_then(|installed| installed.default_server()) {
+            self.read_server(&cluster, &default).await?;
+            self.default_server = Some(default);
         }
         Ok(())
+    }
+
+    /// Whether there is such a server, or may be one.
+    async fn read_server(&mut self, cluster: &Cluster, key: &ObjectKey) -> Result<bool, Failure> {
+        let found = seen(cluster.find::<MailServerConfig>(&key.namespace, &key.name).await)?;
+        if let Some(Some(config)) = &found {
+            self.add_server(config);
+        }
+        Ok(!matches!(found, Some(None)))
     }
 
     /// What a template's name means here. Says which name was likely meant, if it means nothing.
@@ -153,9 +184,14 @@ impl World {
     }
 }
 
-/// Labels of the namespace that is meant, for selectors; nobody has to be permitted to see them.
-async fn labels(cluster: &Cluster) -> Option<crate::domain::access::Labels> {
-    let api: Api<Namespace> = Api::all(cluster.client.clone());
-    let answer = cluster.answer(api.get_metadata(&cluster.namespace)).await;
-    Some(answer.ok()?.ok()?.metadata.labels.unwrap_or_default())
+/// What was found; `None`: it may not be seen, which is said.
+fn seen<T>(found: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(failure) if failure.is_forbidden => {
+            output::note(&failure.message);
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
 }

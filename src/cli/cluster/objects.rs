@@ -2,6 +2,7 @@
 
 use crate::cli::cluster::{Cluster, Request, refusal};
 use crate::cli::failure::{Exit, Failure};
+use crate::domain::access::Labels;
 use crate::domain::likeness;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
@@ -16,6 +17,15 @@ const FIELD_MANAGER: &str = "kubectl-mail";
 
 /// How many objects a page of a list holds.
 const PAGE: u32 = 500;
+
+/// How one says that an object of another namespace is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    /// `-n NAMESPACE`.
+    Flag,
+    /// `NAMESPACE/NAME`, as in `--server`.
+    Reference,
+}
 
 /// A namespaced kind of objects.
 pub trait Kind:
@@ -51,7 +61,7 @@ impl Cluster {
     pub async fn get<K: Kind>(&self, name: &str) -> Result<K, Failure> {
         match self.find(&self.namespace, name).await? {
             Some(object) => Ok(object),
-            None => Err(self.absent::<K>(name).await),
+            None => Err(self.absent::<K>(name, Spelling::Flag).await),
         }
     }
 
@@ -111,7 +121,7 @@ impl Cluster {
     }
 
     /// Says that there is no such object, and where there is one, as far as one may look.
-    pub async fn absent<K: Kind>(&self, name: &str) -> Failure {
+    pub async fn absent<K: Kind>(&self, name: &str, spelling: Spelling) -> Failure {
         let kind = K::kind(&());
         let namespace = &self.namespace;
         let failure =
@@ -119,31 +129,55 @@ impl Cluster {
         let elsewhere: Vec<K> = self.list(None, &format!("metadata.name={name}")).await.unwrap_or_default();
         let others: Vec<_> =
             elsewhere.iter().filter_map(|object| object.meta().namespace.as_deref()).collect();
-        if let [only] = others.as_slice() {
-            return failure.next(format!("there is one in namespace {only}: add -n {only}"));
+        match (others.as_slice(), spelling) {
+            ([], _) => {}
+            ([only], Spelling::Flag) => {
+                return failure.next(format!("there is one in namespace {only}: add -n {only}"));
+            }
+            ([only], Spelling::Reference) => {
+                return failure.next(format!("there is one in namespace {only}: name it as {only}/{name}"));
+            }
+            (several, _) => {
+                let how = match spelling {
+                    Spelling::Flag => "add -n and one of",
+                    Spelling::Reference => "name it as NAMESPACE/NAME with one of",
+                };
+                let several = several.join(", ");
+                return failure.next(format!("there are some in other namespaces: {how} {several}"));
+            }
         }
-        if !others.is_empty() {
-            return failure.next(format!(
-                "there are some in other namespaces: add -n and one of {}",
-                others.join(", ")
-            ));
-        }
-        let here: Vec<K> = self.list(Some(namespace), "").await.unwrap_or_default();
-        let names: Vec<_> = here.iter().filter_map(|object| object.meta().name.as_deref()).collect();
-        if let Some(meant) = likeness::nearest(name, names.iter().copied()) {
+        let names = self.names::<K>().await;
+        if let Some(meant) = likeness::nearest(name, names.iter().map(String::as_str)) {
             return failure.next(format!("did you mean {meant}?"));
         }
         if !names.is_empty() {
-            let shown: Vec<_> = names.iter().take(8).copied().collect();
+            let shown: Vec<_> = names.iter().take(8).map(String::as_str).collect();
             let more = if names.len() > shown.len() { ", ..." } else { "" };
             return failure.next(format!("there are: {}{more}", shown.join(", ")));
         }
         if self.is_namespace_absent().await {
-            return Failure::new(Exit::Failed, format!("there is no namespace {namespace}"))
-                .next("kubectl get namespaces lists those there are; -n NAME chooses one");
+            return Failure::new(Exit::Failed, format!("there is no namespace {namespace}")).next(
+                match spelling {
+                    Spelling::Flag => "kubectl get namespaces lists those there are; -n NAME chooses one",
+                    Spelling::Reference => "kubectl get namespaces lists those there are",
+                },
+            );
         }
         let plural = K::plural(&());
         failure.next(format!("there are none at all in this namespace: kubectl get {plural} -A"))
+    }
+
+    /// Names of the objects of a kind in the namespace that is meant, as far as one may look.
+    pub async fn names<K: Kind>(&self) -> Vec<String> {
+        let here: Vec<K> = self.list(Some(&self.namespace), "").await.unwrap_or_default();
+        here.iter().filter_map(|object| object.meta().name.clone()).collect()
+    }
+
+    /// Labels of the namespace that is meant, for selectors; nobody has to be permitted to see them.
+    pub async fn labels(&self) -> Option<Labels> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let answer = self.answer(api.get_metadata(&self.namespace)).await;
+        Some(answer.ok()?.ok()?.metadata.labels.unwrap_or_default())
     }
 
     /// Says that the cluster does not know the kind.
@@ -152,7 +186,7 @@ impl Cluster {
     }
 
     /// Whether it is certain that the namespace that is meant does not exist.
-    async fn is_namespace_absent(&self) -> bool {
+    pub async fn is_namespace_absent(&self) -> bool {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let answer = self.answer(api.get_metadata(&self.namespace)).await;
         matches!(answer, Ok(Err(kube::Error::Api(status))) if status.code == 404)

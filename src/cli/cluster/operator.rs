@@ -1,10 +1,15 @@
-//! Whether the operator is at work, as seen from outside: somebody renews the Lease in its namespace every two seconds.
-//! No clock is compared with the cluster's: what counts is whether the Lease changes while we look.
+//! The operator as seen from outside. What it was told stands in its Deployment. Whether it is at work shows in the Lease
+//! of its namespace, which somebody renews every two seconds; no clock is compared with the cluster's: what counts is
+//! whether the Lease changes while we look.
 
 use crate::cli::cluster::{Cluster, Request};
+use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::domain::lease::RENEW_EVERY;
+use crate::domain::object::ObjectKey;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Container;
 use kube::Api;
 use kube::api::ListParams;
 use std::collections::BTreeMap;
@@ -16,6 +21,57 @@ const TRUST: Duration = Duration::from_secs(4);
 
 /// A Lease that has not changed for this long has no holder that is alive and well.
 const SILENCE: Duration = RENEW_EVERY.saturating_mul(3);
+
+/// The container of the operator's Pods, as the chart calls it.
+const CONTAINER: &str = "mail-operator";
+
+/// The operator's Deployment, as far as it matters here.
+pub struct Installed {
+    /// The container that it runs in.
+    pub container: Container,
+    /// The version that the chart was made for.
+    pub version: Option<String>,
+}
+
+impl Cluster {
+    /// What the operator was installed as; `None`: there is no Deployment of it in its namespace.
+    pub async fn installed(&self) -> Result<Option<Installed>, Failure> {
+        let found: Vec<Deployment> = self.list(Some(&self.operator_namespace), "").await?;
+        Ok(found.into_iter().find_map(|deployment| {
+            let pod = deployment.spec?.template.spec?;
+            let container = pod.containers.into_iter().find(|container| container.name == CONTAINER)?;
+            let version =
+                deployment.metadata.labels.and_then(|mut labels| labels.remove("app.kubernetes.io/version"));
+            Some(Installed { container, version })
+        }))
+    }
+}
+
+impl Installed {
+    /// `--default-server`: the server of Notifications that name none, in namespaces that have none called `default`.
+    pub fn default_server(&self) -> Option<ObjectKey> {
+        let given = argument(&self.container, "--default-server", "MAIL_OPERATOR_DEFAULT_SERVER")?;
+        ObjectKey::parse(given)
+    }
+}
+
+/// The value of a flag of the operator: an argument, else an environment variable.
+fn argument<'a>(container: &'a Container, flag: &str, variable: &str) -> Option<&'a str> {
+    let mut words = container.command.iter().chain(&container.args).flatten().map(String::as_str);
+    while let Some(word) = words.next() {
+        match word.strip_prefix(flag) {
+            Some("") => return words.next(),
+            Some(rest) => {
+                if let Some(value) = rest.strip_prefix('=') {
+                    return Some(value);
+                }
+            }
+            None => {}
+        }
+    }
+    let set = container.env.iter().flatten().find(|set| set.name == variable)?;
+    set.value.as_deref()
+}
 
 /// Watches over a wait: says, once, that the operator does not run.
 pub struct Vigil {
@@ -88,4 +144,29 @@ async fn leases(cluster: &Cluster) -> Option<BTreeMap<String, String>> {
         })
         .collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_default_server_as_the_operator_reads_it() {
+        let variable = json!([{ "name": "MAIL_OPERATOR_DEFAULT_SERVER", "value": "office/other" }]);
+        for (args, env, expected) in [
+            (json!(["run", "--default-server=office/relay"]), json!([]), Some("office/relay")),
+            (json!(["run", "--default-server", "office/relay"]), variable.clone(), Some("office/relay")),
+            (json!(["run"]), variable, Some("office/other")),
+            (json!(["run", "--default-servers=office/relay"]), json!([]), None),
+            (json!(["run", "--default-server=relay"]), json!([]), None),
+            (json!(null), json!(null), None),
+        ] {
+            let container = json!({ "name": CONTAINER, "args": args, "env": env });
+            let container = serde_json::from_value(container).unwrap();
+            let found = Installed { container, version: None }.default_server();
+            assert_eq!(found.map(|key| key.to_string()).as_deref(), expected, "{args} {env}");
+        }
+    }
 }

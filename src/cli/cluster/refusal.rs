@@ -73,7 +73,7 @@ pub(super) fn explain(error: &kube::Error, request: &Request<'_>, url: &str) -> 
             403 if status.message.contains("namespace") && status.message.contains("being terminated") => {
                 Failure::new(Exit::Cluster, format!("may not {attempted}: {}", status.message))
             }
-            403 => Failure::new(Exit::Cluster, format!("no permission to {attempted}")).next(format!(
+            403 => Failure::new(Exit::Cluster, format!("no permission to {attempted}")).forbidden().next(format!(
                 "see what you may: kubectl auth can-i {} {}{}; Kubernetes' role view permits reading, edit also writing \
                  (the chart adds both to them)",
                 request.verb,

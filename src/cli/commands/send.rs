@@ -1,6 +1,7 @@
 //! `kubectl mail send`: writes a Notification and follows it to the end. The message is what the operator makes of the
 //! object; nothing is rendered or sent from here.
 
+mod references;
 mod values;
 
 use crate::api::Notification;
@@ -25,13 +26,13 @@ use std::time::Duration;
 #[command(group = clap::ArgGroup::new("message").required(true).multiple(true).args(["template", "text", "text_file", "html_file"]))]
 pub struct Send {
     /// Recipient: `ada@corp.example` or `Ada <ada@corp.example>`; may be repeated.
-    #[arg(long, required = true, value_name = "ADDRESS", value_parser = mailbox)]
+    #[arg(long, required = true, value_name = "ADDRESS", value_parser = each("--to"))]
     to: Vec<Mailbox>,
     /// Who gets a copy, seen by all: one message for all then (delivery.mode: Shared).
-    #[arg(long, value_name = "ADDRESS", value_parser = mailbox)]
+    #[arg(long, value_name = "ADDRESS", value_parser = each("--cc"))]
     cc: Vec<Mailbox>,
     /// Who gets a copy, seen by nobody else: one message for all then (delivery.mode: Shared).
-    #[arg(long, value_name = "ADDRESS", value_parser = mailbox)]
+    #[arg(long, value_name = "ADDRESS", value_parser = each("--bcc"))]
     bcc: Vec<Mailbox>,
     /// MailServerConfig to send through: NAME or NAMESPACE/NAME. Default: as for any Notification.
     #[arg(long, value_name = "NAME", value_parser = reference)]
@@ -61,10 +62,10 @@ pub struct Send {
     #[arg(long, value_name = "LOCALE", requires = "template")]
     locale: Option<String>,
     /// From, instead of the server's sender; the server must permit it.
-    #[arg(long, value_name = "ADDRESS", value_parser = mailbox)]
+    #[arg(long, value_name = "ADDRESS", value_parser = only)]
     from: Option<Mailbox>,
     /// Where answers go.
-    #[arg(long, value_name = "ADDRESS", value_parser = mailbox)]
+    #[arg(long, value_name = "ADDRESS", value_parser = only)]
     reply_to: Option<Mailbox>,
     /// Name of the Notification. Default: a new one.
     #[arg(long, value_name = "NAME", conflicts_with = "generate")]
@@ -179,7 +180,7 @@ impl Send {
     }
 }
 
-/// Creates a Notification and follows it, as far as that is wanted.
+/// Creates a Notification, unless it names what does not exist, and follows it, as far as that is wanted.
 pub(super) async fn submit(
     cluster: &Cluster,
     notification: &Notification,
@@ -187,6 +188,7 @@ pub(super) async fn submit(
     wait: &Wait,
     flags: &Flags,
 ) -> Result<Exit, Failure> {
+    references::exist(cluster, notification).await?;
     // Before the request: Ctrl-C meanwhile must not leave a Notification behind that nobody was told of.
     let interrupt = Interrupt::arm().await;
     let dry = dry_run == Some(DryRun::Server);
@@ -257,6 +259,38 @@ fn named(mailbox: &Mailbox) -> NamedAddress {
     }
 }
 
+/// One address of a flag that may be repeated.
+fn each(flag: &'static str) -> impl Fn(&str) -> Result<Mailbox, String> + Clone + std::marker::Send + Sync {
+    move |text| match several(text).as_slice() {
+        [] | [_] => mailbox(text),
+        several => {
+            let apart: Vec<_> = several.iter().map(|one| format!("{flag} '{one}'")).collect();
+            Err(format!("one address for each {flag}: {}", apart.join(" ")))
+        }
+    }
+}
+
+/// The address of a flag that takes only one.
+fn only(text: &str) -> Result<Mailbox, String> {
+    match several(text).as_slice() {
+        [] | [_] => mailbox(text),
+        _ => Err("takes one address only".into()),
+    }
+}
+
+/// The addresses of a list as mail programs write it: apart by `,` or `;`, which a name may hold as well.
+fn several(text: &str) -> Vec<String> {
+    let (mut quoted, mut parts) = (false, vec![String::new()]);
+    for c in text.chars() {
+        quoted ^= c == '"';
+        match parts.last_mut() {
+            Some(part) if quoted || !matches!(c, ',' | ';') || !part.contains('@') => part.push(c),
+            _ => parts.push(String::new()),
+        }
+    }
+    parts.iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
 /// `ada@corp.example` or `Ada Lovelace <ada@corp.example>`.
 fn mailbox(text: &str) -> Result<Mailbox, String> {
     let (name, address) = match text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
@@ -286,6 +320,32 @@ fn reference(text: &str) -> Result<ObjectRef, String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn one_address_for_each_flag() {
+        for (text, expected) in [
+            ("a@x.example, b@x.example", "one address for each --to: --to 'a@x.example' --to 'b@x.example'"),
+            ("Ada <a@x.example>; Bob <b@x.example>", "--to 'Ada <a@x.example>' --to 'Bob <b@x.example>'"),
+            (
+                "Lovelace, Ada <a@x.example>, b@x.example",
+                "--to 'Lovelace, Ada <a@x.example>' --to 'b@x.example'",
+            ),
+            (
+                "\"A, at@home\" <a@x.example>,b@x.example",
+                "--to '\"A, at@home\" <a@x.example>' --to 'b@x.example'",
+            ),
+        ] {
+            let refusal = each("--to")(text).unwrap_err();
+            assert!(refusal.contains(expected), "{refusal}");
+            assert!(only(text).unwrap_err().contains("one address only"), "{text}");
+        }
+        for text in
+            ["a@x.example", "a@x.example,", "Lovelace, Ada <a@x.example>", "\"b@y, Ada\" <a@x.example>"]
+        {
+            assert_eq!(several(text).len(), 1, "{text}");
+            assert_eq!(each("--to")(text), mailbox(text));
+        }
+    }
 
     #[test]
     fn mailboxes() {

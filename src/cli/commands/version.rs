@@ -8,7 +8,6 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
 use crate::cli::output::{self, Mark, Table};
 use clap::Args;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, CustomResourceExt};
 use serde::Serialize;
@@ -147,26 +146,18 @@ async fn schema(cluster: &Cluster) -> Result<Component, Failure> {
 }
 
 async fn operator(cluster: &Cluster) -> Result<Component, Failure> {
-    let namespace = &cluster.operator_namespace;
-    let found: Vec<Deployment> = match cluster.list(Some(namespace), "").await {
-        Ok(found) => found,
-        Err(failure) if failure.message.starts_with("no permission") => {
-            return Ok(Component::unknown(failure.message));
+    let installed = match cluster.installed().await {
+        Ok(Some(installed)) => installed,
+        Ok(None) => {
+            return Ok(Component::unknown(format!(
+                "there is no Deployment of it in namespace {} (--operator-namespace names another)",
+                cluster.operator_namespace
+            )));
         }
+        Err(failure) if failure.is_forbidden => return Ok(Component::unknown(failure.message)),
         Err(failure) => return Err(failure),
     };
-    let ours = found.iter().find_map(|deployment| {
-        let spec = deployment.spec.as_ref()?.template.spec.as_ref()?;
-        let image = spec.containers.iter().find(|container| container.name == "mail-operator")?.image.clone();
-        let labels = deployment.metadata.labels.as_ref();
-        let label = labels.and_then(|labels| labels.get("app.kubernetes.io/version")).cloned();
-        Some((image, label))
-    });
-    let Some((image, label)) = ours else {
-        return Ok(Component::unknown(format!(
-            "there is no Deployment of it in namespace {namespace} (--operator-namespace names another)"
-        )));
-    };
+    let (image, label) = (installed.container.image, installed.version);
     // The image's tag is what runs; the label is what the chart was made for.
     let tag = image.as_deref().and_then(|image| {
         let (_, tag) = image.split('@').next()?.rsplit_once(':')?;

@@ -290,7 +290,7 @@ async fn prepare(
         }
     };
     if prepared.is_shared() {
-        let composed = evaluation::compose(bench.evaluator, &prepared, &prepared.recipients).await?;
+        let composed = evaluation::compose(bench.evaluator, &prepared, &prepared.recipients, true).await?;
         if let Err(Obstacle { reason, message, .. }) = composed {
             tell(reason, &message);
         }
@@ -299,7 +299,7 @@ async fn prepare(
     for (at, recipient) in prepared.recipients.iter().enumerate() {
         if at < COMPOSED || recipient.locale.is_some() && at < COMPOSED * 5 {
             let parcel = std::slice::from_ref(recipient);
-            let composed = evaluation::compose(bench.evaluator, &prepared, parcel).await?;
+            let composed = evaluation::compose(bench.evaluator, &prepared, parcel, true).await?;
             if let Err(Obstacle { reason, message, .. }) = composed {
                 tell(reason, &message);
                 if matches!(reason, Reason::TimeLimitExceeded | Reason::MemoryLimitExceeded) {

@@ -150,6 +150,9 @@ pub async fn older_and_not_running(plane: &ControlPlane) {
             "upgrade the operator",
         ],
     );
+    let mut relay = server(([127, 0, 0, 1], free_port().unwrap()).into(), json!({}));
+    relay["metadata"]["namespace"] = json!("mail-operator");
+    plane.apply_yaml(&relay.to_string()).await.unwrap();
     let arguments =
         ["send", "--to", "ada@corp.example", "--subject", "Hello", "--text", "Hello", "--timeout", "6s"];
     let ran =
@@ -164,5 +167,11 @@ pub async fn older_and_not_running(plane: &ControlPlane) {
             "kubectl mail status waits -n mail-operator",
         ],
     );
-    plane.kubectl(&["delete", "notification/waits", "-n", "mail-operator"]).await.unwrap().success().unwrap();
+    let both = ["notification/waits", "msc/default"];
+    plane
+        .kubectl(&[&["delete", "-n", "mail-operator"], &both[..]].concat())
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
 }

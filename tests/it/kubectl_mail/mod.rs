@@ -7,6 +7,7 @@ mod first_contact;
 mod interactive;
 mod page;
 mod preview;
+mod references;
 mod secrets;
 mod stories;
 mod templates;

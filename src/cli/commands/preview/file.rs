@@ -1,5 +1,6 @@
 //! A file with what is to be previewed, and with what that refers to.
 
+use super::subject::as_new;
 use crate::api::{MailServerConfig, MessageTemplate, Notification, Reason};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
@@ -71,7 +72,9 @@ impl File {
             Failure::new(Exit::Failed, format!("{kind} {name} of the file cannot be read: {error}"))
         };
         match kind.as_str() {
-            "Notification" => self.notifications.push(serde_json::from_value(object).map_err(failure)?),
+            "Notification" => {
+                self.notifications.push(as_new(serde_json::from_value(object).map_err(failure)?));
+            }
             "MessageTemplate" => self.templates.push(serde_json::from_value(object).map_err(failure)?),
             "MailServerConfig" => self.servers.push(serde_json::from_value(object).map_err(failure)?),
             "ConfigMap" => {

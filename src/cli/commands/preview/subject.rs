@@ -3,7 +3,7 @@
 use super::file::File;
 use super::page::Page;
 use super::{Preview, read};
-use crate::api::{MailServerConfig, Notification, Reason};
+use crate::api::{ConditionType, MailServerConfig, Notification, Reason};
 use crate::cli::evaluation::{self, check_all};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
@@ -12,14 +12,16 @@ use crate::cli::problems;
 use crate::cli::world::World;
 use crate::domain::address::Mailbox;
 use crate::domain::evaluation::{Answer, Limit, Overrun, Question, Rendering};
+use crate::domain::failure::Failure as Refusal;
 use crate::domain::locale::Locale;
 use crate::domain::lookup::Found;
 use crate::domain::material::{Material, Needs};
 use crate::domain::preparation::{self, Obstacle, Prepared};
 use crate::domain::problem;
+use crate::domain::recipients::Addressee;
 use crate::domain::standard;
 use crate::domain::template::{About, Template};
-use crate::evaluation::{Evaluator, Unanswered};
+use crate::evaluation::Unanswered;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -68,7 +70,7 @@ impl Preview {
                 }
                 let mut world = World::open(flags).await?;
                 let Some(cluster) = &world.cluster else { return Ok(None) };
-                let notification: Notification = cluster.get(name).await?;
+                let notification = as_new(cluster.get(name).await?);
                 let client = cluster.client.clone();
                 let reader = crate::cluster::Cluster::new(client, &cluster.operator_namespace, 1);
                 let material = reader.material(&world.namespace, &Needs::of(&notification)).await;
@@ -207,13 +209,6 @@ impl Preview {
         mut notification: Notification,
         material: &Material,
     ) -> Result<Option<Vec<Page>>, Failure> {
-        // As it was when it was new: what has been sent can be looked at, too.
-        let used = notification.status.take().and_then(|status| status.server);
-        if let (None, Some(used)) = (&notification.spec.server_ref, used) {
-            let reference =
-                crate::api::shared::ObjectRef { name: used.name, namespace: Some(used.namespace) };
-            notification.spec.server_ref = Some(reference);
-        }
         stand_in(world, &notification)?;
         let title = format!(
             "Notification {}/{}",
@@ -231,10 +226,11 @@ impl Preview {
                     recipient.locale = None;
                 }
             }
+            let default = world.default_server.as_ref();
             let prepared =
-                preparation::prepare(&notification, &world.catalog, None, material, Timestamp::now());
+                preparation::prepare(&notification, &world.catalog, default, material, Timestamp::now());
             let page = match &prepared {
-                Ok(prepared) => self.page(&world.evaluator, &title, prepared).await?,
+                Ok(prepared) => self.page(world, &title, prepared).await?,
                 Err(obstacle) => Err(obstacle.clone()),
             };
             match page {
@@ -251,27 +247,43 @@ impl Preview {
     /// The message for one recipient.
     async fn page(
         &self,
-        evaluator: &Evaluator,
+        world: &World,
         title: &str,
         prepared: &Prepared<'_>,
     ) -> Result<Result<Page, Obstacle>, Failure> {
         let wanted =
             |address: &str| self.recipient.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(address));
-        let Some(recipient) = prepared.recipients.iter().find(|recipient| wanted(recipient.address)) else {
+        let smtputf8 = world.takes_smtputf8(&prepared.server.key);
+        let is_reached = |to: &&Addressee<'_>| {
+            smtputf8 || to.mailbox().is_ok_and(|mailbox| !mailbox.address().needs_smtputf8())
+        };
+        let mut meant = prepared.recipients.iter().filter(|recipient| wanted(recipient.address));
+        // Of a message for all, one whom the server does not reach is not its reader.
+        let first = if prepared.is_shared() { meant.clone().find(is_reached) } else { None };
+        let Some(recipient) = first.or_else(|| meant.next()) else {
             let known: Vec<_> =
                 prepared.recipients.iter().take(8).map(|recipient| recipient.address).collect();
             let message =
                 format!("{title} does not go to {}", self.recipient.as_deref().unwrap_or("anybody"));
             return Err(Failure::new(Exit::Failed, message).next(format!("it goes to {}", known.join(", "))));
         };
-        // Whether the server takes such addresses shows only when it is connected to.
-        let composed = match evaluation::compose(evaluator, prepared, std::slice::from_ref(recipient)).await?
-        {
+        let parcel = std::slice::from_ref(recipient);
+        let composed = match evaluation::compose(&world.evaluator, prepared, parcel, smtputf8).await? {
             Ok(composed) => composed,
             Err(obstacle) => return Ok(Err(obstacle)),
         };
+        if !is_reached(&recipient) || composed.message.smtputf8 && !smtputf8 {
+            let Refusal { reason, detail: message, .. } = Refusal::smtputf8_not_offered();
+            let stage = ConditionType::Sent;
+            return Ok(Err(Obstacle { stage, reason, message, passes_by_itself: false }));
+        }
         let locale = composed.locale.as_ref().map(|locale| locale.as_str().to_owned());
         let page = Page::of_message(title.to_owned(), locale.as_deref(), composed.message.bytes);
+        let left_out: Vec<_> = prepared.recipients.iter().filter(|to| !is_reached(to)).collect();
+        let left_out = (prepared.is_shared() && !left_out.is_empty()).then(|| {
+            let addresses: Vec<_> = left_out.iter().map(|to| to.address).collect();
+            format!("without {}: the server does not offer SMTPUTF8", addresses.join(", "))
+        });
         let others = prepared.recipients.len().saturating_sub(1);
         let remark = (others > 0 && self.recipient.is_none() && !prepared.is_shared()).then(|| {
             format!(
@@ -279,7 +291,7 @@ impl Preview {
                 recipient.address
             )
         });
-        Ok(Ok(page?.remarked(remark)))
+        Ok(Ok(page?.remarked(remark.or(left_out))))
     }
 
     /// What was given on the command line goes before what the Notification has.
@@ -319,6 +331,17 @@ impl Preview {
     }
 }
 
+/// A Notification as it was when it was new, with the server that it was sent through: what has been sent can be looked
+/// at, too.
+pub fn as_new(mut notification: Notification) -> Notification {
+    let used = notification.status.take().and_then(|status| status.server);
+    if let (None, Some(used)) = (&notification.spec.server_ref, used) {
+        let reference = crate::api::shared::ObjectRef { name: used.name, namespace: Some(used.namespace) };
+        notification.spec.server_ref = Some(reference);
+    }
+    notification
+}
+
 /// The template that the Notification means, if there is one.
 fn chosen(world: &World, notification: &Notification) -> Option<Found> {
     preparation::template_places(notification, &world.catalog)
@@ -344,7 +367,7 @@ fn mailbox(field: &str, address: &str) -> Result<Mailbox, Failure> {
 
 /// Puts a server in the place of one that is not known, so that there is a From.
 fn stand_in(world: &mut World, notification: &Notification) -> Result<(), Failure> {
-    let key = preparation::server_key(notification, None, &world.catalog);
+    let key = preparation::server_key(notification, world.default_server.as_ref(), &world.catalog);
     if world.catalog.servers.contains_key(&key) {
         return Ok(());
     }

@@ -1,15 +1,16 @@
 //! `--value` of `send`: text from the command line becomes what the template's variable wants. What a template
 //! declares is looked up where the operator looks it up.
 
-use crate::api::MessageTemplate;
 use crate::api::message_template::MessageTemplateSpec;
 use crate::api::shared::{ObjectRef, Values};
 use crate::cli::cluster::Cluster;
+use crate::cli::commands::send::references::{self, Lookup};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::flags::Flags;
 use crate::cli::output;
 use crate::domain::standard;
 use crate::domain::values::{Variables, read};
+use std::sync::Arc;
 
 /// All values, those of the command line in the types that the template's variables have.
 pub async fn typed(
@@ -42,28 +43,24 @@ pub async fn typed(
 }
 
 /// The template as the operator finds it; `None`: it is not known here.
-async fn find(template: &ObjectRef, flags: &Flags) -> Result<Option<MessageTemplateSpec>, Failure> {
+async fn find(template: &ObjectRef, flags: &Flags) -> Result<Option<Arc<MessageTemplateSpec>>, Failure> {
     let built_in = || standard::find(&template.name).filter(|_| template.namespace.is_none()).cloned();
-    // Printing a manifest must work without any cluster.
-    let Ok(cluster) = Cluster::open(&flags.cluster).await else { return Ok(built_in()) };
-    let places = match &template.namespace {
-        Some(namespace) => vec![namespace.clone()],
-        None => vec![cluster.namespace.clone(), cluster.operator_namespace.clone()],
+    // Printing a manifest must work without any cluster, and for a template that is still to be created.
+    let found = match Cluster::open(&flags.cluster).await {
+        Ok(cluster) => references::template(&cluster, template).await,
+        Err(_) => return Ok(built_in().map(Arc::new)),
     };
-    for namespace in places {
-        match cluster.find::<MessageTemplate>(&namespace, &template.name).await {
-            Ok(Some(found)) => return Ok(Some(found.spec)),
-            Ok(None) => {}
-            Err(failure) => {
-                output::note(&format!(
-                    "the types of the template's variables are not known, so that each --value is text: {}",
-                    failure.message
-                ));
-                return Ok(built_in());
-            }
-        }
-    }
-    Ok(built_in())
+    let (known, failure) = match found {
+        Ok(Lookup::Found(spec)) => return Ok(Some(spec)),
+        Ok(Lookup::Absent(_)) => return Ok(None),
+        Ok(Lookup::Hidden { standard, failure }) => (standard, failure),
+        Err(failure) => (built_in().map(Arc::new), failure),
+    };
+    output::note(&format!(
+        "the types of the template's variables are not known, so that each --value is text: {}",
+        failure.message
+    ));
+    Ok(known)
 }
 
 #[cfg(test)]
