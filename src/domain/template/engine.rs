@@ -17,6 +17,9 @@ pub(super) const MAX_SOURCE: usize = 64 * 1024;
 /// source full of `elif`. Pages of it that are not needed are never touched.
 const COMPILE_STACK: usize = 64 * 1024 * 1024;
 
+/// What the engine makes of a slash in HTML.
+const SLASH: &str = "&#x2f;";
+
 /// An engine without any text yet.
 pub(super) fn new() -> Environment<'static> {
     let mut engine = Environment::new();
@@ -40,7 +43,9 @@ pub(super) fn add(engine: &mut Environment<'static>, name: &str, source: &str) -
 
 /// Renders a text that was added.
 pub(super) fn render(engine: &Environment<'static>, name: &str, scope: &Value) -> Result<String, Error> {
-    engine.get_template(name)?.render(scope.clone())
+    let text = engine.get_template(name)?.render(scope.clone())?;
+    // The engine escapes slashes as well, which HTML never needs and which makes addresses unreadable.
+    Ok(if text.contains(SLASH) { text.replace(SLASH, "/") } else { text })
 }
 
 /// The names that a text takes from outside, those that the engine provides among them.

@@ -74,7 +74,7 @@ fn links_in_html() {
     let html =
         rendered(&template, None, json!({ "name": "\"><i>" })).unwrap().content.html().unwrap().to_owned();
     assert_eq!(
-        html.replace("&#x2f;", "/"),
+        html,
         "<a href=\"https://a.example/?a&amp;b\">&quot;&gt;&lt;i&gt;</a><a href=\"https://a.example/\">&lt;b&gt;</a>"
     );
 }
