@@ -295,6 +295,79 @@ async fn one_value_locks_down_and_each_can_be_set_by_itself() {
     assert!(!arguments.iter().any(|found| found.starts_with("--proxies-only")), "{arguments:?}");
 }
 
+/// A value that the schema lets through and the operator does not is a Pod that dies: at the bounds of each, both agree.
+#[tokio::test]
+async fn what_passes_the_schema_starts() {
+    let text = |values: String| async move {
+        helm_offline(&["template", "x", &chart(), "--values", "-"], &values).await
+    };
+    let accepted = [
+        ("workers", &["1", "64"][..], &["0", "65", "100"][..]),
+        ("accountsPerNamespace", &["1", "10000"], &["0", "10001"]),
+        ("defaultServer", &["'a/b'", "'mail/x.y'"], &["'a'", "'A/b'", "'a/b/c'"]),
+        ("secretBinding", &["Required", "WhenAnnotated"], &["Never"]),
+        ("log.level", &["error", "trace"], &["loud"]),
+        ("log.format", &["json", "text"], &["xml"]),
+        (
+            "egress.allow",
+            &[
+                "['0.0.0.0/0', '255.255.255.255/32']",
+                "['::/0', '2001:db8::1/128', 'fc00::/7', '1:2:3:4:5:6:7:8/64']",
+            ],
+            &[
+                "['999.1.1.1/8']",
+                "['10.0.0.0/33']",
+                "['1.2.3/8']",
+                "[':::/3']",
+                "['1::2::3/64']",
+                "['::/129']",
+                "['10.0.0.0']",
+            ],
+        ),
+        ("egress.deny", &["[cluster]", "['10.0.0.0/8']"], &["[pods]", "['10.0.0.256/8']"]),
+        (
+            "lockdown.proxies",
+            &["['socks5://p.corp.example:65535', 'http://[2001:db8::1]:3128', 'https://10.0.0.1']"],
+            &["['socks5://p:65536']", "['http://a b']", "['ftp://p']", "['http://p/path']"],
+        ),
+        (
+            "lockdown.plaintextServers",
+            &["['relay.corp.example', 'relay:65535', '[2001:db8::1]:25', '2001:db8::1', '10.0.0.1:25']"],
+            &["['relay:x']", "['relay:65536']", "['a b']"],
+        ),
+    ];
+    for (path, good, bad) in accepted {
+        let values = |value: &str| {
+            let (head, tail) = path.split_once('.').unwrap_or((path, ""));
+            if tail.is_empty() { format!("{head}: {value}") } else { format!("{head}: {{{tail}: {value}}}") }
+        };
+        for value in good {
+            let rendered =
+                text(values(value)).await.unwrap_or_else(|refusal| panic!("{path}: {value}: {refusal}"));
+            let objects = objects(&rendered);
+            let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+            let arguments = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+            let arguments: Vec<String> = serde_json::from_value(arguments.clone()).unwrap();
+            let line = std::iter::once("mail-operator").chain(arguments.iter().map(String::as_str));
+            if let Err(error) = mail_operator::process::arguments::Arguments::try_parse_from(line) {
+                panic!("{path}: {value}: {error}");
+            }
+        }
+        for value in bad {
+            let refusal = text(values(value)).await.expect_err(value);
+            let at = format!("at '/{}", path.replace('.', "/"));
+            assert!(refusal.contains(&at), "{path}: {value}: {refusal}");
+        }
+    }
+    // A name that no object may have is told where it stands.
+    for value in ["mailServers", "templates"] {
+        let refusal = text(format!("{value}: {{A_b: {{sender: {{address: a@corp.example}}, subject: x}}}}"))
+            .await
+            .unwrap_err();
+        assert!(refusal.contains(&format!("at '/{value}'")) && refusal.contains("A_b"), "{refusal}");
+    }
+}
+
 /// Kinds that `view`, and that `edit`, let people read.
 async fn readable(values: &str) -> [Vec<String>; 2] {
     let text = helm_offline(&["template", "x", &chart(), "--values", "-"], values).await.unwrap();
