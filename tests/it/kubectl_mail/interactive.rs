@@ -16,6 +16,7 @@ struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     keyboard: Box<dyn Write + Send>,
     screen: Arc<Mutex<String>>,
+    reader: std::thread::JoinHandle<()>,
     _master: Box<dyn MasterPty + Send>,
 }
 
@@ -45,7 +46,7 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(String::new()));
         let mut output = pair.master.try_clone_reader().unwrap();
         let shown = screen.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // The end of a terminal is an error.
             while let Ok(count @ 1..) = output.read(&mut bytes) {
@@ -53,7 +54,7 @@ impl Terminal {
             }
         });
         let keyboard = pair.master.take_writer().unwrap();
-        Self { child, keyboard, screen, _master: pair.master }
+        Self { child, keyboard, screen, reader, _master: pair.master }
     }
 
     fn screen(&self) -> String {
@@ -79,6 +80,8 @@ impl Terminal {
             code.is_some()
         })
         .await;
+        // What the command wrote last may still lie in the terminal when the command has ended.
+        soon("all that was shown is read", async || self.reader.is_finished()).await;
         (code.unwrap(), self.screen())
     }
 }

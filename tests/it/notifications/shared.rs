@@ -341,13 +341,13 @@ async fn what_cannot_be_shared_is_said_at_the_door_or_on_the_object() {
 
     let smtp = ScriptedSmtp::builder().start().await;
     space.put(&[server(smtp.address(), json!({}))]).await;
-    space.put(&[shared("double", &[ADA], &["Ada@corp.example"], &["x@192.0.2.1"], json!({}))]).await;
+    space.put(&[shared("double", &[ADA], &["ada@CORP.example"], &["x@192.0.2.1"], json!({}))]).await;
     let found = space.until("notifications", "double", "refused", |news| {
         condition(news, "Rendered")["reason"] == "InvalidMessage"
     });
     let words = [
         "to[ada@corp.example]",
-        "cc[Ada@corp.example]",
+        "cc[ada@CORP.example]",
         "same address",
         "bcc[x@192.0.2.1].address",
         "IP address",
