@@ -1,6 +1,6 @@
 # What one does with this source tree. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help try test bench fuzz generate screenshots
+.PHONY: help try test node bench fuzz generate screenshots
 
 help: ## List these
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,12 @@ test: ## Install what the tests need, check form and lints, run every test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace
+	@tests/setup summary
+
+node: ## Run only what needs a real node: chart and operator in Pods, through updates, kills and a stopped kubelet; as root
+	@tests/setup node
+	cargo test --test node
+	@tests/setup summary
 
 bench: ## Measure against peers in the same run: a table, and target/bench/results.json
 	@tests/setup test

@@ -218,7 +218,7 @@ fn start_controller_manager(
 }
 
 /// A kubeconfig is YAML, and JSON is YAML.
-fn kubeconfig(server: &str, ca_pem: &str, token: &str) -> Result<String> {
+pub(crate) fn kubeconfig(server: &str, ca_pem: &str, token: &str) -> Result<String> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let config = serde_json::json!({
         "apiVersion": "v1",

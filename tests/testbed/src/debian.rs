@@ -6,7 +6,11 @@ use crate::{
     error::{Error, Result},
     tools,
 };
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// A file in a user's folder needs no setuid bit, and must have none.
 const UNPACK: &str = "
@@ -35,6 +39,26 @@ pub(crate) async fn tinyproxy() -> Result<PathBuf> {
     unpacked("tinyproxy-bin", "usr/bin/tinyproxy").await
 }
 
+/// containerd with `ctr` and its shim: this is a folder to put into `PATH`. A machine's own one stays what it is.
+pub(crate) async fn containerd() -> Result<PathBuf> {
+    folder_of(&unpacked("containerd", "usr/bin/containerd").await?)
+}
+
+/// runc, likewise a folder.
+pub(crate) async fn runc() -> Result<PathBuf> {
+    folder_of(&unpacked("runc", "usr/sbin/runc").await?)
+}
+
+/// The folder of CNI's plugins.
+pub(crate) async fn cni_plugins() -> Result<PathBuf> {
+    folder_of(&unpacked("containernetworking-plugins", "usr/lib/cni/ptp").await?)
+}
+
+fn folder_of(program: &Path) -> Result<PathBuf> {
+    let folder = program.parent().map(PathBuf::from);
+    folder.ok_or_else(|| Error::Unexpected(format!("{} is in no folder", program.display())))
+}
+
 /// A program of a package of the Debian that runs here: it fits that one's libraries only.
 async fn unpacked(package: &str, program: &str) -> Result<PathBuf> {
     let folder = cached(&cache_folder()?, package, &release()?, "5 seconds", async |target, log| {
@@ -52,7 +76,7 @@ async fn unpacked(package: &str, program: &str) -> Result<PathBuf> {
 }
 
 /// Such as `debian12`.
-fn release() -> Result<String> {
+pub(crate) fn release() -> Result<String> {
     let file = "/etc/os-release";
     let text = fs::read_to_string(file).map_err(Error::io(format!("reading {file}")))?;
     let value = |name: &str| {

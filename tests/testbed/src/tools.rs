@@ -44,6 +44,17 @@ const KUBE_APISERVER: GoTool =
 const KUBE_CONTROLLER_MANAGER: GoTool =
     kubernetes("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", "2 minutes");
 const KUBECTL: GoTool = kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl", "a minute");
+const KUBE_SCHEDULER: GoTool =
+    kubernetes("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", "a minute");
+const KUBELET: GoTool = kubernetes("kubelet", "k8s.io/kubernetes/cmd/kubelet", "2 minutes");
+const KUBE_PROXY: GoTool = kubernetes("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy", "a minute");
+const COREDNS: GoTool = GoTool {
+    name: "coredns",
+    module: "coredns",
+    package: "github.com/coredns/coredns",
+    versioned_by: "github.com/coredns/coredns",
+    takes: "2 minutes",
+};
 const HELM: GoTool = GoTool {
     name: "helm",
     module: "helm",
@@ -86,6 +97,25 @@ pub async fn control_plane() -> Result<ControlPlaneTools> {
         kube_controller_manager: Some(go_tool(&KUBE_CONTROLLER_MANAGER).await?),
         kubectl: go_tool(&KUBECTL).await?,
         etcd: go_tool(&ETCD).await?,
+    })
+}
+
+/// Paths of the programs that make a node of a control plane.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeTools {
+    pub(crate) kube_scheduler: PathBuf,
+    pub(crate) kubelet: PathBuf,
+    pub(crate) kube_proxy: PathBuf,
+    pub(crate) coredns: PathBuf,
+}
+
+/// The node's programs. Those of `KUBEBUILDER_ASSETS` are none of them.
+pub(crate) async fn node() -> Result<NodeTools> {
+    Ok(NodeTools {
+        kube_scheduler: go_tool(&KUBE_SCHEDULER).await?,
+        kubelet: go_tool(&KUBELET).await?,
+        kube_proxy: go_tool(&KUBE_PROXY).await?,
+        coredns: go_tool(&COREDNS).await?,
     })
 }
 
@@ -224,7 +254,9 @@ mod tests {
 
     #[test]
     fn every_tool_is_pinned_in_its_module() {
-        for tool in [ETCD, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBECTL, HELM, MAILPIT] {
+        let control_plane = [ETCD, KUBE_APISERVER, KUBE_CONTROLLER_MANAGER, KUBECTL];
+        let node = [KUBE_SCHEDULER, KUBELET, KUBE_PROXY, COREDNS];
+        for tool in control_plane.into_iter().chain(node).chain([HELM, MAILPIT]) {
             let go_mod = fs::read_to_string(Path::new(HERE).join(tool.module).join("go.mod")).unwrap();
             let version = version_in(&go_mod, tool.versioned_by)
                 .unwrap_or_else(|| panic!("{} is not pinned", tool.name));
