@@ -9,15 +9,6 @@ use std::time::Duration;
 
 const OBJECTS: &str = "
 apiVersion: mail-operator.dev/v1alpha1
-kind: MailServerConfig
-metadata: {name: default, namespace: mail}
-spec:
-  host: inbox.inbox.svc.cluster.local
-  port: 25
-  tls: {mode: Disabled}
-  sender: {address: noreply@corp.example}
----
-apiVersion: mail-operator.dev/v1alpha1
 kind: Notification
 metadata: {name: first, namespace: mail}
 spec:

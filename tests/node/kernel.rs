@@ -1,7 +1,7 @@
 //! What the kernel says about the processes of Pods: they share our process namespace's tree, so /proc shows them.
 
 use crate::Failure;
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command};
 
 /// A process of a container.
 pub struct Process {
@@ -33,7 +33,27 @@ pub fn processes(name: &str) -> Result<Vec<Process>, Failure> {
     Ok(found)
 }
 
+/// The first process of a Pod's container of this program. A Pod's name is the host name of its processes.
+pub fn process_of_pod(name: &str, pod: &str) -> Result<Process, Failure> {
+    let found =
+        processes(name)?.into_iter().find(|process| process.environment("HOSTNAME").as_deref() == Some(pod));
+    found.ok_or_else(|| format!("Pod {pod} has no process").into())
+}
+
 impl Process {
+    /// SIGKILL.
+    pub fn kill(&self) -> Result<(), Failure> {
+        let id = self.proc.file_name().ok_or("a process without an id")?;
+        let status = Command::new("kill").arg("-KILL").arg(id).status()?;
+        if status.success() { Ok(()) } else { Err(format!("kill ended with {status}").into()) }
+    }
+
+    fn environment(&self, name: &str) -> Option<String> {
+        let bytes = fs::read(self.proc.join("environ")).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        text.split('\0').find_map(|entry| entry.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+    }
+
     pub fn restrictions(&self) -> Result<Restrictions, Failure> {
         let users = self.status("Uid")?;
         let user = users.split_whitespace().next().unwrap_or_default().parse()?;

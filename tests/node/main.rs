@@ -8,7 +8,11 @@
 mod first_mail;
 mod inbox;
 mod kernel;
+mod kill;
+mod kubelet;
+mod load;
 mod scene;
+mod update;
 
 use mail_operator_testbed::{
     Node,
@@ -32,7 +36,13 @@ pub type Outcome = Result<String, Failure>;
 type Scenario = for<'a> fn(&'a Scene) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
 /// In the order in which they run.
-const SCENARIOS: [(&str, Scenario); 1] = [("first_mail", |scene| Box::pin(first_mail::run(scene)))];
+const SCENARIOS: [(&str, Scenario); 5] = [
+    ("first_mail", |scene| Box::pin(first_mail::run(scene))),
+    ("update", |scene| Box::pin(update::run(scene))),
+    ("kill", |scene| Box::pin(kill::run(scene))),
+    ("kubelet", |scene| Box::pin(kubelet::run(scene))),
+    ("restart", |scene| Box::pin(kill::restart(scene))),
+];
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -26,6 +26,7 @@ impl Scene {
         }
         scene.node.apply_yaml(NAMESPACES).await?;
         scene.install("one", &[]).await?;
+        scene.node.apply_yaml(SERVER).await?;
         Ok(scene)
     }
 
@@ -105,4 +106,16 @@ metadata:
 apiVersion: v1
 kind: Namespace
 metadata: {name: mail}
+";
+
+/// The inbox, for all Notifications of the namespace `mail`.
+const SERVER: &str = "
+apiVersion: mail-operator.dev/v1alpha1
+kind: MailServerConfig
+metadata: {name: default, namespace: mail}
+spec:
+  host: inbox.inbox.svc.cluster.local
+  port: 25
+  tls: {mode: Disabled}
+  sender: {address: noreply@corp.example}
 ";
