@@ -34,7 +34,8 @@ impl From<kube::Error> for Error {
                 409 => Self::Conflict,
                 413 => Self::TooLarge,
                 500 if is_size(&status.message) => Self::TooLarge,
-                429 | 500.. => Self::Unavailable(bounded(&status.message)),
+                // A list whose pages were read too slowly: the next one begins afresh.
+                410 | 429 | 500.. => Self::Unavailable(bounded(&status.message)),
                 _ => Self::Refused(bounded(&status.message)),
             },
             // What the reader says quotes the answer, which may be a Secret.
@@ -74,6 +75,7 @@ mod tests {
                 "too large",
             ),
             (500, "etcdserver: leader changed", "cannot be reached"),
+            (410, "the provided continue parameter is too old", "cannot be reached"),
             (429, "too many requests", "cannot be reached"),
             (503, "", "cannot be reached"),
             (504, "", "cannot be reached"),

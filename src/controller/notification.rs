@@ -31,6 +31,10 @@ const REVIEWS: usize = 16;
 const SHARE: usize = 8;
 /// How often the clock is looked at for what has run out.
 const TICK: Duration = Duration::from_secs(1);
+/// Before the first sweep, and up to twice as long.
+const FIRST_SWEEP: Duration = Duration::from_mins(5);
+/// Wait before another try of a removal or a sweep that the API server did not answer.
+const AGAIN: Duration = Duration::from_mins(1);
 /// Judgements that wait for an evaluation, and reports (status writes of what cannot be sent), begun at once; the
 /// cluster's own limit comes on top.
 const JUDGEMENTS: usize = 64;
@@ -286,9 +290,20 @@ async fn keep_time(context: &Context) {
 }
 
 async fn remove(context: &Context, key: &ObjectKey, uid: &Uid) -> Result<(), Error> {
-    context.delivery.cluster.remove(key, uid).await?;
-    tracing::debug!(notification = %key, "removed after keepFor");
-    Ok(())
+    let delivery = &context.delivery;
+    match delivery.cluster.remove(key, uid).await {
+        Ok(()) => {
+            tracing::debug!(notification = %key, "removed after keepFor");
+            Ok(())
+        }
+        // What is refused stays so until somebody changes something: the next sweep is soon enough.
+        Err(error @ (Error::Refused(_) | Error::TooLarge)) => Err(error),
+        Err(error) => {
+            let at = Timestamp::now().saturating_add(delivery.paced(AGAIN)).unwrap_or(Timestamp::MAX);
+            delivery.removals.again(key, uid, at);
+            Err(error)
+        }
+    }
 }
 
 /// Removals that did not succeed, to be told in one line. The next sweep, an hour later, finds the objects again.
@@ -317,7 +332,7 @@ impl Refusals {
 /// Removes, page by page, finished Notifications whose time came while nobody watched. The first sweep
 /// waits some minutes, so that a restart reads nothing but what is to be done.
 async fn sweep(context: &Context) {
-    let mut wait = Duration::from_mins(5).mul_f64(1.0 + rand::random::<f64>());
+    let mut wait = context.delivery.paced(FIRST_SWEEP).mul_f64(1.0 + rand::random::<f64>());
     let pulse = context.delivery.vitals.of(Loop::Sweep);
     loop {
         pulse.waiting(tokio::time::sleep(wait)).await;
@@ -329,6 +344,9 @@ async fn sweep(context: &Context) {
         for namespace in namespaces {
             if let Err(error) = sweep_one(context, &pulse, namespace).await {
                 tracing::warn!(%error, "sweep for finished notifications broken off");
+                if !matches!(error, Error::Refused(_)) {
+                    wait = context.delivery.paced(AGAIN);
+                }
             }
         }
     }

@@ -33,6 +33,11 @@ impl Removals {
         }
     }
 
+    /// Plans another try.
+    pub fn again(&self, key: &ObjectKey, uid: &Uid, at: Timestamp) {
+        lock(&self.0).insert((at, key.clone(), uid.clone()));
+    }
+
     /// Takes out those whose time has come.
     pub fn due(&self, now: Timestamp) -> Vec<(ObjectKey, Uid)> {
         let mut removals = lock(&self.0);
@@ -41,5 +46,22 @@ impl Removals {
             due.extend(removals.pop_first().map(|(_, key, uid)| (key, uid)));
         }
         due
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_tried_again_is_due_once_its_time_has_come() {
+        let (removals, key) = (Removals::default(), ObjectKey::new("corp", "news"));
+        let uid: Uid = serde_json::from_str("\"1\"").unwrap();
+        let second = |n| Timestamp::from_second(n).unwrap();
+        removals.again(&key, &uid, second(60));
+        assert_eq!(removals.due(second(59)), []);
+        assert_eq!(removals.due(second(60)), [(key, uid)]);
+        assert_eq!(removals.due(second(99)), []);
     }
 }

@@ -68,13 +68,17 @@ impl Delivery {
         let started = std::time::Instant::now();
         let mut backoff = Duration::from_millis(100);
         let jitter = rand::random::<f64>();
-        let mut uncertain = false;
+        // What was to be written over when an answer was lost.
+        let mut uncertain: Option<Notification> = None;
         loop {
-            // Asked only then: a second attempt within one second looks like the first.
-            if uncertain && is_recorded(&notification, &outcomes) {
-                return notification.status.map_or(Stored::Gone, |status| Stored::As(Box::new(status)));
-            }
             let now = Timestamp::now();
+            // Asked only then: a second attempt within one second looks like the first.
+            if let Some(before) = uncertain.as_ref().filter(|_| is_recorded(&notification, &outcomes)) {
+                let Some(status) = notification.status.clone() else { return Stored::Gone };
+                self.announce(before, &status).await;
+                self.removals.consider(&notification, &status, now);
+                return Stored::As(Box::new(status));
+            }
             let attempts =
                 notification.status.as_ref().and_then(|status| status.attempts).unwrap_or_default();
             let wait = if counts {
@@ -121,7 +125,7 @@ impl Delivery {
                     rarer = (rarer * 2).min(RARELY);
                 }
                 Err(error) => {
-                    uncertain = true;
+                    uncertain = Some(notification.clone());
                     tracing::debug!(notification = %key, %error, "status not stored; trying again");
                     tokio::time::sleep(backoff).await;
                     backoff = (backoff * 2).min(Duration::from_secs(5));
