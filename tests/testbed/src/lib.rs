@@ -16,6 +16,7 @@ mod debian;
 pub mod dovecot;
 pub mod error;
 pub mod exim;
+pub mod faulty_api;
 pub mod haraka;
 mod http;
 pub mod mailpit;
