@@ -82,13 +82,24 @@ impl Process {
         Ok(root.get(5).is_some_and(|options| options.split(',').any(|option| option == "ro")))
     }
 
-    /// In either version of cgroups.
     fn memory_limit(&self) -> Result<u64, Failure> {
+        self.memory("limit_in_bytes", "max")
+    }
+
+    /// The most that its container has taken, in bytes.
+    pub fn memory_peak(&self) -> Result<u64, Failure> {
+        self.memory("max_usage_in_bytes", "peak")
+    }
+
+    /// A number of its container's cgroup, by its name in either version of cgroups.
+    fn memory(&self, version_1: &str, version_2: &str) -> Result<u64, Failure> {
         let text = fs::read_to_string(self.proc.join("cgroup"))?;
         let of = |begin: &str| text.lines().find_map(|line| line.split_once(begin).map(|(_, path)| path));
-        let file = match of(":memory:") {
-            Some(path) => format!("/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"),
-            None => format!("/sys/fs/cgroup{}/memory.max", of("0::").ok_or("a process without a cgroup")?),
+        let file = if let Some(path) = of(":memory:") {
+            format!("/sys/fs/cgroup/memory{path}/memory.{version_1}")
+        } else {
+            let path = of("0::").ok_or("a process without a cgroup")?;
+            format!("/sys/fs/cgroup{path}/memory.{version_2}")
         };
         Ok(fs::read_to_string(file)?.trim().parse()?)
     }

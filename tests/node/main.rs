@@ -11,6 +11,7 @@ mod kernel;
 mod kill;
 mod kubelet;
 mod load;
+mod memory;
 mod scene;
 mod update;
 
@@ -36,12 +37,13 @@ pub type Outcome = Result<String, Failure>;
 type Scenario = for<'a> fn(&'a Scene) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
 /// In the order in which they run.
-const SCENARIOS: [(&str, Scenario); 5] = [
+const SCENARIOS: [(&str, Scenario); 6] = [
     ("first_mail", |scene| Box::pin(first_mail::run(scene))),
     ("update", |scene| Box::pin(update::run(scene))),
     ("kill", |scene| Box::pin(kill::run(scene))),
     ("kubelet", |scene| Box::pin(kubelet::run(scene))),
     ("restart", |scene| Box::pin(kill::restart(scene))),
+    ("memory", |scene| Box::pin(memory::run(scene))),
 ];
 
 #[tokio::main]

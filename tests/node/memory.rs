@@ -1,0 +1,103 @@
+//! More waits than the Pods' memory holds: Notifications with the longest text there can be, while their server is suspended.
+//! Who leads has to read them all, and is killed by the kernel, again and again, until it gets the memory of the values.
+
+use crate::{
+    Failure, Outcome, inbox, kernel,
+    kill::two_are_ready,
+    load::{notification, notifications},
+    scene::{OPERATOR, Scene, until},
+};
+use futures::{StreamExt, TryStreamExt};
+use kube::api::{DeleteParams, ListParams, PostParams};
+use std::{collections::HashSet, time::Duration};
+
+/// A page of the operator's list, which it has in memory at once.
+const FLOOD: usize = 500;
+/// So many of them are sent in the end; with all, one would wait for the mail server.
+const SENT: usize = 20;
+/// The longest text that the schema admits.
+const LONGEST: usize = 262_144;
+/// Enough to start and to wait, and less than a page of them takes.
+const TOO_LITTLE: &str = "resources.limits.memory=128Mi";
+
+pub async fn run(scene: &Scene) -> Outcome {
+    suspend(scene, true).await?;
+    flood(scene).await?;
+    scene.install("one", &["--set", TOO_LITTLE]).await?;
+    until("the kernel kills a container for its memory", Duration::from_mins(2), async || {
+        let ended = "{.items[*].status.containerStatuses[0].lastState.terminated.reason}";
+        Ok(scene.field(&["pods", "-n", OPERATOR], ended).await?.contains("OOMKilled"))
+    })
+    .await?;
+    scene.install("one", &[]).await?;
+    two_are_ready(scene).await?;
+    scene.node.apply_yaml(BESIDE).await?;
+    until("what goes to another server is sent", Duration::from_mins(2), async || {
+        Ok(scene.field(&["notification/beside", "-n", "mail"], "{.status.phase}").await? == "Sent")
+    })
+    .await?;
+    let mut peak = 0;
+    for process in kernel::processes(OPERATOR)? {
+        peak = peak.max(process.memory_peak()?);
+    }
+
+    let api = notifications(scene).await?;
+    for number in SENT..FLOOD {
+        api.delete(&format!("flood-{number}"), &DeleteParams::default()).await?;
+    }
+    suspend(scene, false).await?;
+    let unfinished = ListParams::default().labels("load=flood").fields("status.finished!=true").limit(1);
+    until("the flood is over", Duration::from_mins(2), async || {
+        Ok(api.list(&unfinished).await?.items.is_empty())
+    })
+    .await?;
+    let arrived = inbox::arrivals("flood").await?;
+    let addresses: HashSet<_> = arrived.iter().map(|(address, _)| address).collect();
+    if addresses.len() != SENT || arrived.len() != SENT {
+        return Err(format!("of {SENT} {} arrived, {} messages", addresses.len(), arrived.len()).into());
+    }
+    Ok(format!("killed at 128 MiB, nothing lost; with the values' limit it took {} MiB", peak >> 20))
+}
+
+async fn flood(scene: &Scene) -> Result<(), Failure> {
+    let api = notifications(scene).await?;
+    let text = "Nothing but words. ".repeat(LONGEST / 19);
+    let create = futures::stream::iter(0..FLOOD).map(|number| {
+        let (api, text) = (&api, &text);
+        async move {
+            let recipient = [format!("flood-{number}-0@corp.example")];
+            let object = notification("flood", number, &recipient, text)?;
+            api.create(&PostParams::default(), &object).await?;
+            Ok::<_, Failure>(())
+        }
+    });
+    create.buffer_unordered(8).try_collect::<Vec<_>>().await?;
+    Ok(())
+}
+
+async fn suspend(scene: &Scene, suspended: bool) -> Result<(), Failure> {
+    let patch = format!(r#"{{"spec":{{"suspend":{suspended}}}}}"#);
+    let arguments = ["patch", "msc", "default", "-n", "mail", "--type=merge", "-p", &patch];
+    scene.node.kubectl(&arguments).await?.success()?;
+    Ok(())
+}
+
+/// The same inbox by its address, which is another server and has nothing to do with the flood. It is sent to by who has read everything.
+const BESIDE: &str = "
+apiVersion: mail-operator.dev/v1alpha1
+kind: MailServerConfig
+metadata: {name: beside, namespace: mail}
+spec:
+  host: 10.96.0.25
+  port: 25
+  tls: {mode: Disabled}
+  sender: {address: noreply@corp.example}
+---
+apiVersion: mail-operator.dev/v1alpha1
+kind: Notification
+metadata: {name: beside, namespace: mail}
+spec:
+  serverRef: {name: beside}
+  to: [{address: beside@corp.example}]
+  message: {content: {subject: Beside, text: Not part of the flood.}}
+";
