@@ -22,6 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
+/// Objects that are asked for at once. A page is in memory as a whole, as text and as objects, about four times its size; an
+/// object may have 1.5 MiB. So a page takes 300 MiB at most, which the chart's memory limit has room for.
+pub const PAGE: u32 = 50;
+
 /// Longest wait for an answer. The API server gives up on its own after 60 s; a mail session would not
 /// wait that long for a claim.
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -8,9 +8,6 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::core::DeserializeGuard;
 
-/// How many objects a page of a list holds.
-const PAGE: u32 = 500;
-
 impl Cluster {
     /// A Notification as it is now; `None`: gone. One that does not fit our types is `Undecodable`.
     pub async fn notification(&self, key: &ObjectKey) -> Result<Option<Notification>> {
@@ -43,7 +40,7 @@ impl Cluster {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
-        let mut parameters = ListParams::default().fields("status.finished=true").limit(PAGE);
+        let mut parameters = ListParams::default().fields("status.finished=true").limit(super::PAGE);
         parameters.continue_token = token;
         let list = within(api.list(&parameters)).await?;
         let next = list.metadata.continue_.filter(|token| !token.is_empty());

@@ -46,7 +46,7 @@ where
         [] => vec![Api::all(client.clone())],
         some => some.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect(),
     };
-    let mut config = watcher::Config::default().timeout(TIMEOUT).page_size(500);
+    let mut config = watcher::Config::default().timeout(TIMEOUT).page_size(crate::cluster::PAGE);
     if let Some(fields) = fields {
         config = config.fields(fields);
     }

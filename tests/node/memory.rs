@@ -11,19 +11,21 @@ use futures::{StreamExt, TryStreamExt};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use std::{collections::HashSet, time::Duration};
 
-/// A page of the operator's list, which it has in memory at once.
+/// Together a quarter of a gigabyte: in memory at once they would take more than the values' limit.
 const FLOOD: usize = 500;
 /// So many of them are sent in the end; with all, one would wait for the mail server.
 const SENT: usize = 20;
-/// The longest text that the schema admits.
+/// The longest text and HTML that the schema admits.
 const LONGEST: usize = 262_144;
-/// Enough to start and to wait, and less than a page of them takes.
-const TOO_LITTLE: &str = "resources.limits.memory=128Mi";
+/// Enough to start and to wait, and less than reading them takes.
+const TOO_LITTLE: [&str; 4] =
+    ["--set", "resources.limits.memory=64Mi", "--set", "resources.requests.memory=32Mi"];
 
 pub async fn run(scene: &Scene) -> Outcome {
     suspend(scene, true).await?;
     flood(scene).await?;
-    scene.install("one", &["--set", TOO_LITTLE]).await?;
+    // It may never become ready.
+    scene.install("one", &[&TOO_LITTLE[..], &["--wait=hookOnly"]].concat()).await?;
     until("the kernel kills a container for its memory", Duration::from_mins(2), async || {
         let ended = "{.items[*].status.containerStatuses[0].lastState.terminated.reason}";
         Ok(scene.field(&["pods", "-n", OPERATOR], ended).await?.contains("OOMKilled"))
@@ -56,7 +58,7 @@ pub async fn run(scene: &Scene) -> Outcome {
     if addresses.len() != SENT || arrived.len() != SENT {
         return Err(format!("of {SENT} {} arrived, {} messages", addresses.len(), arrived.len()).into());
     }
-    Ok(format!("killed at 128 MiB, nothing lost; with the values' limit it took {} MiB", peak >> 20))
+    Ok(format!("killed at 64 MiB, nothing lost; with the values' limit it took {} MiB", peak >> 20))
 }
 
 async fn flood(scene: &Scene) -> Result<(), Failure> {
@@ -66,7 +68,8 @@ async fn flood(scene: &Scene) -> Result<(), Failure> {
         let (api, text) = (&api, &text);
         async move {
             let recipient = [format!("flood-{number}-0@corp.example")];
-            let object = notification("flood", number, &recipient, text)?;
+            let mut object = notification("flood", number, &recipient, text)?;
+            object.data["spec"]["message"]["content"]["html"] = text.as_str().into();
             api.create(&PostParams::default(), &object).await?;
             Ok::<_, Failure>(())
         }
