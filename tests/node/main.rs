@@ -14,6 +14,7 @@ mod load;
 mod memory;
 mod scene;
 mod update;
+mod upgrade;
 
 use mail_operator_testbed::{
     Node,
@@ -37,13 +38,15 @@ pub type Outcome = Result<String, Failure>;
 type Scenario = for<'a> fn(&'a Scene) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
 /// In the order in which they run.
-const SCENARIOS: [(&str, Scenario); 6] = [
+const SCENARIOS: [(&str, Scenario); 7] = [
     ("first_mail", |scene| Box::pin(first_mail::run(scene))),
     ("update", |scene| Box::pin(update::run(scene))),
     ("kill", |scene| Box::pin(kill::run(scene))),
     ("kubelet", |scene| Box::pin(kubelet::run(scene))),
     ("restart", |scene| Box::pin(kill::restart(scene))),
     ("memory", |scene| Box::pin(memory::run(scene))),
+    // Takes the others' objects away.
+    ("upgrade", |scene| Box::pin(upgrade::run(scene))),
 ];
 
 #[tokio::main]
