@@ -31,7 +31,7 @@ const REPORTS: usize = 8;
 /// that takes its time must keep nobody else from sending.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Wait before a check is asked for again that nothing was free for.
+/// Wait before a check is asked for again that nothing was free for, and before a status is written again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Follows all templates.
@@ -296,9 +296,17 @@ async fn report(context: &Context) {
 
 /// Tells on the object what is known of it.
 async fn tell(context: &Context, key: &ObjectKey, template: &MessageTemplate) {
-    let told = context.metrics.timed("messagetemplate", reconcile(context, key, template)).await;
-    if let Err(error) = told {
-        tracing::warn!(template = %key, %error, "status not stored");
+    match context.metrics.timed("messagetemplate", reconcile(context, key, template)).await {
+        Ok(()) | Err(Error::NotFound) => {}
+        Err(error @ (Error::Refused(_) | Error::TooLarge)) => {
+            tracing::warn!(template = %key, %error, "status not stored");
+        }
+        // Also after a conflict: what has changed may be an annotation, which is no news of the template.
+        Err(error) => {
+            tracing::debug!(template = %key, %error, "status not stored; trying again");
+            tokio::time::sleep(AGAIN).await;
+            context.reports.push(key.clone());
+        }
     }
 }
 
@@ -315,15 +323,7 @@ async fn reconcile(context: &Context, key: &ObjectKey, template: &MessageTemplat
     // (writes) Status, and an Event if it changed sides.
     let version = template.metadata.resource_version.clone().unwrap_or_default();
     let old = template.status.as_ref();
-    for attempt in 0..3 {
-        match context.delivery.cluster.write_status::<MessageTemplate, _>(key, &version, old, &new).await {
-            Ok(_) => break,
-            // A newer version is on its way to us.
-            Err(Error::Conflict | Error::NotFound) => return Ok(()),
-            Err(error) if attempt == 2 => return Err(error),
-            Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
-        }
-    }
+    context.delivery.cluster.write_status::<MessageTemplate, _>(key, &version, old, &new).await?;
     let before = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let usable = known.template().is_some();
     if ready_changed(before, &new.conditions) && (!usable || !before.is_empty()) {
