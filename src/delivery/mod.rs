@@ -84,6 +84,8 @@ pub struct Settings {
     pub session_messages: u32,
     /// What is started to evaluate what users wrote.
     pub evaluator: Program,
+    /// Whether there are standard messages. True but in tests that start many processes: each checks them first.
+    pub standard_messages: bool,
     /// Factor on all waits between attempts. 1.0 but in tests.
     pub pace: f64,
     /// How long a loop may be at one unit of work before `/livez` calls it stuck.
@@ -105,6 +107,7 @@ impl Settings {
             session_age: Duration::from_mins(30),
             session_messages: 100,
             evaluator: Program::this(),
+            standard_messages: true,
             pace: 1.0,
             patience: PATIENCE,
         }

@@ -52,6 +52,10 @@ pub async fn operate(
     tracing::info!(version = env!("CARGO_PKG_VERSION"), identity, "starting");
     let mut settings = settings(&arguments, identity);
     adjust(&mut settings);
+    let own = &arguments.operator_namespace;
+    let mut blank =
+        if settings.standard_messages { Catalog::new(own) } else { Catalog::default().in_namespace(own) };
+    blank.own_namespace_only = arguments.lockdown.no_cross_namespace_refs;
     let vitals = Vitals::new(settings.patience);
     let _ticking = AbortOnDropHandle::new(tokio::spawn(vitals.clone().tick()));
     let pending = Arc::new(Pending::default());
@@ -79,8 +83,6 @@ pub async fn operate(
         let delivery = Delivery::new(cluster.clone(), settings, mail_metrics, vitals);
         admin.measure(delivery.clone());
         tokio::spawn(delivery.clone().settle_inherited());
-        let mut blank = Catalog::new(&arguments.operator_namespace);
-        blank.own_namespace_only = arguments.lockdown.no_cross_namespace_refs;
         let namespaces = arguments.namespaces;
         let context = Context::new(delivery.clone(), watches, namespaces, blank, controller_metrics, pending);
         let leadership = leadership::Leadership {

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 /// Our kinds.
 pub const NOTIFICATIONS: &str = "Notification";
 pub const SERVERS: &str = "MailServerConfig";
+pub const TEMPLATES: &str = "MessageTemplate";
 
 type Objects = HashMap<(&'static str, String, String), Value>;
 
@@ -53,7 +54,7 @@ impl Cluster {
         let client = Client::try_from(config(&plane).await).unwrap();
         let (objects, changes) = (Arc::<Mutex<Objects>>::default(), watch::Sender::new(0));
         let mut following = JoinSet::new();
-        for kind in [NOTIFICATIONS, SERVERS] {
+        for kind in [NOTIFICATIONS, SERVERS, TEMPLATES] {
             following.spawn(follow(client.clone(), kind, objects.clone(), changes.clone()));
         }
         Self {

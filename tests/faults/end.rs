@@ -1,6 +1,6 @@
 //! The end of a run, and what has to be true of it.
 
-use crate::cluster::{NOTIFICATIONS, SERVERS};
+use crate::cluster::{NOTIFICATIONS, SERVERS, TEMPLATES};
 use crate::plan::Plan;
 use crate::run::Ran;
 use crate::scenario::{SECRETS, condition};
@@ -19,7 +19,9 @@ const WRITES_PER_STOP: usize = 10;
 /// What became of all objects. What differs from run to run is left out: times, messages, Message-IDs.
 pub fn state(stage: &Stage) -> Value {
     let mut all = BTreeMap::new();
-    for (kind, name) in [(NOTIFICATIONS, "one"), (NOTIFICATIONS, "two"), (SERVERS, "mail")] {
+    let all_objects =
+        [(NOTIFICATIONS, "one"), (NOTIFICATIONS, "two"), (SERVERS, "mail"), (TEMPLATES, "greeting")];
+    for (kind, name) in all_objects {
         let object = stage.cluster.seen(&stage.namespace, kind, name);
         if object.is_null() {
             continue;

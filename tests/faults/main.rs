@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 /// Plans of a run, unless `FAULT_PLANS` says otherwise.
 const PLANS: usize = 600;
 /// Plans that are played at once: most of their time is waiting.
-const AT_ONCE: usize = 48;
+const AT_ONCE: usize = 96;
 
 fn number(variable: &str, otherwise: usize) -> usize {
     std::env::var(variable).map_or(otherwise, |text| text.parse().expect(variable))

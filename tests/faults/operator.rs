@@ -27,6 +27,7 @@ impl Operator {
         let runtime = builder.build().unwrap();
         let adjust = |settings: &mut Settings| {
             settings.evaluator = Program::at(env!("CARGO_BIN_EXE_mail-operator"));
+            settings.standard_messages = false;
             settings.pace = 0.01;
             settings.deadlines = Deadlines::all(Duration::from_secs(5));
         };

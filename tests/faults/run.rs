@@ -72,10 +72,9 @@ async fn silence(stage: &Stage) -> Option<String> {
         let is_quiet =
             stage.api.is_idle() && last_write(&records).is_none_or(|last| last.elapsed() >= SILENCE);
         let entries = if is_quiet { stage.journal_entries().await } else { Vec::new() };
-        if is_quiet && entries.is_empty() {
-            let recent = records.iter().filter(|record| record.at.elapsed() < SILENCE);
-            let recent: Vec<_> = recent.map(|record| record.call.to_string()).collect();
-            return (recent.len() > CALLS_IN_SILENCE).then(|| format!("no silence: {recent:?}"));
+        let recent = records.iter().filter(|record| record.at.elapsed() < SILENCE).count();
+        if is_quiet && entries.is_empty() && recent <= CALLS_IN_SILENCE {
+            return None;
         }
         if Instant::now() > deadline {
             let last: Vec<_> = records.iter().rev().take(8).map(|record| record.call.to_string()).collect();

@@ -1,6 +1,6 @@
 //! What is played: what users do, and what the mail server does. Each waits for what has to come of it.
 
-use crate::cluster::{Cluster, NOTIFICATIONS, SERVERS};
+use crate::cluster::{Cluster, NOTIFICATIONS, SERVERS, TEMPLATES};
 use crate::stage::{OURS, Stage};
 use mail_operator::domain::binding::digest;
 use mail_operator_testbed::scripted_smtp::{Builder, Fault, ScriptedSmtp, Step};
@@ -23,8 +23,8 @@ pub enum Scenario {
     Rotation,
 }
 
-/// Passwords, which nobody may see.
-pub const SECRETS: [&str; 2] = ["canary-right-password", "canary-wrong-password"];
+/// Passwords, and what only a recipient may see.
+pub const SECRETS: [&str; 3] = ["canary-right-password", "canary-wrong-password", "canary-code"];
 const USER: &str = "it@corp.example";
 
 type Played = Result<(), String>;
@@ -88,7 +88,20 @@ fn server(stage: &Stage, more: &Value) -> Value {
 async fn send(stage: &Stage) -> Played {
     stage.notify("one", &["ada@corp.example"], json!({})).await;
     stage.create(server(stage, &json!({}))).await;
-    stage.notify("two", &["bob@corp.example", "eve@corp.example"], json!({})).await;
+    let template = json!({
+        "apiVersion": OURS, "kind": TEMPLATES, "metadata": { "name": "greeting" },
+        "spec": { "subject": "Hello {{ name }}", "text": "Your code is {{ code }}.", "variables": [
+            { "name": "name", "default": "you" }, { "name": "code", "required": true }
+        ] }
+    });
+    stage.create(template).await;
+    let code = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "code", "annotations": {
+        "mail-operator.dev/allow-values": "true"
+    } }, "stringData": { "code": SECRETS[2] } });
+    stage.create(code).await;
+    let from = json!([{ "name": "code", "secretKeyRef": { "name": "code", "key": "code" } }]);
+    let message = json!({ "templateRef": { "name": "greeting" }, "valuesFrom": from });
+    stage.notify_of("two", &["bob@corp.example", "eve@corp.example"], message, json!({})).await;
     stage.until_phase("one", "Sent").await?;
     stage.until_phase("two", "Sent").await.map(drop)
 }

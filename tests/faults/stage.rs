@@ -4,7 +4,6 @@
 use crate::cluster::{Cluster, NOTIFICATIONS, config};
 use crate::operator::Operator;
 use crate::plan::{Place, Plan};
-use futures::future::join_all;
 use mail_operator_testbed::faulty_api::{Call, FaultyApi};
 use mail_operator_testbed::scripted_smtp::{ScriptedSmtp, Step};
 use serde_json::{Value, json};
@@ -18,15 +17,6 @@ pub const LIMIT: Duration = Duration::from_secs(100);
 /// The version of our kinds.
 pub const OURS: &str = "mail-operator.dev/v1alpha1";
 
-/// The standard messages, which an operator checks whenever it starts.
-pub const STANDARD: [&str; 5] = [
-    "agent-installation",
-    "security-questions-enrollment",
-    "standard-layout",
-    "system-event",
-    "test-message",
-];
-
 pub struct Stage {
     pub cluster: Arc<Cluster>,
     pub namespace: String,
@@ -39,7 +29,6 @@ pub struct Stage {
 impl Stage {
     /// Prepares everything and starts the operator.
     pub async fn set(cluster: &Arc<Cluster>, plan: &Plan, namespace: &str) -> Arc<Self> {
-        join_all(STANDARD.map(|name| shorten(cluster, namespace, name))).await;
         let (stops, mut stopped) = mpsc::unbounded_channel();
         let mut smtp = plan.scenario.mail_server(cluster);
         for (place, _) in &plan.faults {
@@ -98,12 +87,17 @@ impl Stage {
 
     /// Creates a Notification through the server `mail`, with further members of its `delivery`.
     pub async fn notify(&self, name: &str, to: &[&str], delivery: Value) {
+        let content = json!({ "content": { "subject": "Hello", "text": "Good morning." } });
+        self.notify_of(name, to, content, delivery).await;
+    }
+
+    /// The same with this message.
+    pub async fn notify_of(&self, name: &str, to: &[&str], message: Value, delivery: Value) {
         let to: Vec<_> = to.iter().map(|address| json!({ "address": address })).collect();
         self.create(json!({
             "apiVersion": OURS, "kind": NOTIFICATIONS, "metadata": { "name": name },
             "spec": {
-                "serverRef": { "name": "mail" }, "to": to, "delivery": delivery,
-                "message": { "content": { "subject": "Hello", "text": "Good morning." } }
+                "serverRef": { "name": "mail" }, "to": to, "message": message, "delivery": delivery
             }
         }))
         .await;
@@ -140,16 +134,6 @@ impl Stage {
         let entries = journals.map(|text| serde_json::from_str::<Value>(text).unwrap()["entries"].take());
         entries.filter(|entries| entries.as_object().is_some_and(|entries| !entries.is_empty())).collect()
     }
-}
-
-/// Puts a short text in place of a standard message: to check the long ones takes an unoptimised build as long as all else
-/// that a plan does.
-async fn shorten(cluster: &Cluster, namespace: &str, name: &str) {
-    let spec = json!({ "subject": "Hello", "text": "Good morning." });
-    let template = json!({
-        "apiVersion": OURS, "kind": "MessageTemplate", "metadata": { "name": name }, "spec": spec
-    });
-    cluster.create(namespace, &template).await;
 }
 
 /// Ends the operator once a step of a session is reached. Of a message that the server has not read whole nothing stays.
