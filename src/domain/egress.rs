@@ -2,6 +2,7 @@
 //! not reach the operator's own network. Asked with the resolved address that is then connected to,
 //! so that a DNS answer cannot change in between.
 
+use crate::domain::host;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -75,15 +76,12 @@ impl FromStr for Place {
             Some(name) => (true, name),
             None => (false, text),
         };
-        let label = |label: &str| {
-            !label.is_empty()
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-        };
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        match name.split('.').all(label) {
-            true if is_domain => Ok(Self::Domain(format!(".{name}"))),
-            true => Ok(Self::Host(name)),
-            false => Err(wrong.into()),
+        match host::canonical(name) {
+            Some(name) if is_domain && name.parse::<IpAddr>().is_err() => {
+                Ok(Self::Domain(format!(".{name}")))
+            }
+            Some(name) if !is_domain && !name.contains(':') => Ok(Self::Host(name)),
+            _ => Err(wrong.into()),
         }
     }
 }
@@ -287,9 +285,19 @@ mod tests {
         ] {
             assert_eq!(policy.check(host, address.parse().unwrap()).is_ok(), permitted, "{host} {address}");
         }
-        for wrong in
-            ["", "*.", "a b", "http://smtp.corp.example", "smtp.corp.example:25", "10.0.0.0/33", "a..b"]
-        {
+        for wrong in [
+            "",
+            "*.",
+            "a b",
+            "http://smtp.corp.example",
+            "smtp.corp.example:25",
+            "10.0.0.0/33",
+            "a..b",
+            "a/b",
+            "01.1.1.1",
+            "*.10.0.0.1",
+            "[::1]",
+        ] {
             assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }
     }

@@ -2,10 +2,10 @@
 //! its own arguments, which no object can change. Where connections may go is said in `egress`.
 
 use crate::api::mail_server_config::TlsMode;
+use crate::domain::host;
 use crate::domain::problem::Problem;
 use crate::domain::server::{Login, Server};
 use std::str::FromStr;
-use url::Url;
 
 /// The rules. By default there are none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,20 +36,31 @@ impl FromStr for Proxy {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "must be socks5://host:port, http://host:port or https://host:port".to_owned();
-        let url = Url::parse(text).map_err(|_| wrong())?;
-        let default = match url.scheme() {
+        let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+        let default = match scheme {
             "socks5" => 1080,
             "http" => 80,
             "https" => 443,
             _ => return Err(wrong()),
         };
-        let bare = url.username().is_empty() && matches!(url.path(), "" | "/") && url.query().is_none();
-        let host = url.host_str().filter(|_| bare).ok_or_else(wrong)?;
-        Ok(Self {
-            scheme: url.scheme().to_owned(),
-            host: host.trim_matches(['[', ']']).to_ascii_lowercase(),
-            port: url.port().unwrap_or(default),
-        })
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = host_and_port(rest).ok_or_else(wrong)?;
+        // Without brackets nobody can tell the port from the address.
+        if rest.starts_with(|first| first != '[') && host.contains(':') {
+            return Err(wrong());
+        }
+        Ok(Self { scheme: scheme.to_owned(), host, port: port.unwrap_or(default) })
+    }
+}
+
+/// The host as it is compared, and its port. More colons without brackets are an IPv6 address.
+fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            let port = port.parse().ok().filter(|port| *port != 0)?;
+            Some((host::canonical(host)?, Some(port)))
+        }
+        _ => Some((host::canonical(text)?, None)),
     }
 }
 
@@ -64,18 +75,9 @@ impl FromStr for HostAndPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "must be a host such as relay.corp.example, or host:port".to_owned();
-        let (host, port) = match text.rsplit_once(':') {
-            // More colons without brackets are an IPv6 address.
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-                (host, Some(port.parse().map_err(|_| wrong())?))
-            }
-            _ => (text, None),
-        };
-        let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
-        let is_host = !host.is_empty()
-            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
-        if is_host { Ok(Self { host, port }) } else { Err(wrong()) }
+        let (host, port) = host_and_port(text)
+            .ok_or_else(|| "must be a host such as relay.corp.example, or host:port".to_owned())?;
+        Ok(Self { host, port })
     }
 }
 
@@ -84,8 +86,9 @@ impl Lockdown {
     pub fn knows_proxy(&self, server: &Server) -> bool {
         let (Some(known), Some(proxy)) = (&self.proxies, &server.proxy) else { return false };
         let scheme = proxy.url.scheme().trim_end_matches('h');
+        let host = host::canonical(&proxy.host);
         known.iter().any(|known| {
-            known.scheme == scheme && known.host.eq_ignore_ascii_case(&proxy.host) && known.port == proxy.port
+            known.scheme == scheme && Some(&known.host) == host.as_ref() && known.port == proxy.port
         })
     }
 
@@ -151,10 +154,14 @@ mod tests {
             own_namespace_only: true,
             proxies: Some(vec![
                 "socks5://proxy.corp.example".parse().unwrap(),
-                "http://[2001:db8::1]:3128".parse().unwrap(),
+                "http://[2001:DB8:0::1]:3128".parse().unwrap(),
             ]),
             no_private_cas: true,
-            plaintext: Some(vec!["relay.corp.example:25".parse().unwrap(), "2001:db8::25".parse().unwrap()]),
+            plaintext: Some(vec![
+                "relay.corp.example:25".parse().unwrap(),
+                "2001:DB8::0:25".parse().unwrap(),
+                "Relay_2.corp.example".parse().unwrap(),
+            ]),
             one_network_error: true,
         }
     }
@@ -188,6 +195,7 @@ mod tests {
                 &["tls.mode"],
             ),
             (json!({ "host": "2001:db8::25", "port": 2525, "tls": { "mode": "Disabled" } }), &[]),
+            (json!({ "host": "relay_2.corp.example.", "tls": { "mode": "Disabled" } }), &[]),
         ] {
             assert_eq!(objections(&strict(), spec.clone()), fields, "{spec}");
             assert!(objections(&Lockdown::default(), spec).is_empty(), "nothing is forbidden by default");
@@ -200,10 +208,24 @@ mod tests {
 
     #[test]
     fn arguments_that_say_nothing_sensible_are_refused() {
-        for wrong in ["", "proxy.corp.example", "ftp://x", "http://u@x", "http://x/path", "http://"] {
+        let proxies = [
+            "",
+            "proxy.corp.example",
+            "ftp://x",
+            "http://u@x",
+            "http://x/path",
+            "http://",
+            "http://999.1.1.1",
+            "http://host.5",
+            "http://x:0",
+            "http://2001:db8::1",
+            "http://[::1",
+            "http://x//",
+        ];
+        for wrong in proxies {
             assert!(wrong.parse::<Proxy>().is_err(), "{wrong}");
         }
-        for wrong in ["", ":25", "host:port", "a b", "host:99999"] {
+        for wrong in ["", ":25", "host:port", "a b", "host:99999", "host:0", "01.1.1.1"] {
             assert!(wrong.parse::<HostAndPort>().is_err(), "{wrong}");
         }
     }

@@ -14,6 +14,7 @@ pub mod egress;
 pub mod exchange_online;
 pub mod evaluation;
 pub mod failure;
+pub mod host;
 pub mod journal;
 pub mod ledger;
 pub mod likeness;

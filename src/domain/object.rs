@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// The most characters of an object's name.
+pub const LONGEST_NAME: usize = 253;
+
 /// Namespace and name. Cloning shares the text: one namespace's thousand Notifications hold it once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
@@ -30,7 +33,7 @@ impl ObjectKey {
         let (namespace, name) = text.split_once('/')?;
         let valid = |part: &str| {
             !part.is_empty()
-                && part.len() <= 253
+                && part.len() <= LONGEST_NAME
                 && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c))
         };
         (valid(namespace) && valid(name)).then(|| Self::new(namespace, name))
@@ -74,7 +77,9 @@ mod tests {
     #[test]
     fn reads_namespace_and_name() {
         assert_eq!(ObjectKey::parse("mail/default"), Some(ObjectKey::new("mail", "default")));
-        for wrong in ["", "default", "/default", "mail/", "Mail/default", "a/b/c"] {
+        for wrong in
+            ["", "default", "/default", "mail/", "Mail/default", "a/b/c", &format!("a/{}", "b".repeat(254))]
+        {
             assert_eq!(ObjectKey::parse(wrong), None, "{wrong}");
         }
     }

@@ -11,6 +11,7 @@ use crate::api::mail_server_config::{
 use crate::api::shared::{CAKind, CARef, NamespaceAccess};
 use crate::domain::address::{EmailAddress, Mailbox};
 use crate::domain::exchange_online;
+use crate::domain::host;
 use crate::domain::object::{ObjectKey, Uid};
 use crate::domain::problem::Problem;
 use jiff::Timestamp;
@@ -244,16 +245,9 @@ fn exchange_endpoint(exchange: &ExchangeOnlineAuth) -> (String, i32) {
 
 /// A DNS name (in its ASCII form) or an IP address.
 fn host_name(field: &str, text: &str) -> Result<String, Problem> {
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(address.to_string());
-    }
-    let ascii = idna::domain_to_ascii(text.trim_end_matches('.')).ok();
-    let labels_fit =
-        |name: &String| name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()));
-    let allowed = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    let ascii = idna::domain_to_ascii(text).ok();
     ascii
-        .filter(|name| labels_fit(name) && allowed(name))
+        .and_then(|name| host::canonical(&name))
         .ok_or_else(|| Problem::new(field, "must be a DNS name such as smtp.corp.example, or an IP address"))
 }
 

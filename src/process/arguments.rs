@@ -14,6 +14,11 @@ use std::net::SocketAddr;
 
 pub use lockdown::{LockdownArguments, Only};
 
+/// The most that `--workers` takes: more only makes the API server slower.
+pub const MOST_WORKERS: usize = 64;
+/// The most that `--accounts-per-namespace` takes.
+pub const MOST_ACCOUNTS_PER_NAMESPACE: u32 = 10_000;
+
 /// Outgoing mail of an organisation as Kubernetes objects.
 #[derive(Debug, Parser)]
 #[command(name = "mail-operator", version, about)]
@@ -96,7 +101,7 @@ pub struct RunArguments {
     pub workers: usize,
     /// Accounts (logins at a mail server) that the MailServerConfigs of one namespace may have together.
     #[arg(long, env = "MAIL_OPERATOR_ACCOUNTS_PER_NAMESPACE", default_value_t = ACCOUNTS_PER_NAMESPACE as u32,
-        value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "N")]
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ACCOUNTS_PER_NAMESPACE)), value_name = "N")]
     pub accounts_per_namespace: u32,
     /// Bring the schemas of the three CRDs up to date at the start.
     #[arg(long, env = "MAIL_OPERATOR_MANAGE_CRDS", default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
@@ -184,8 +189,8 @@ fn object_key(text: &str) -> Result<ObjectKey, String> {
 }
 
 fn workers(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (1..=64).contains(number));
-    number.ok_or_else(|| "must be a number from 1 to 64".into())
+    let number = text.parse().ok().filter(|number| (1..=MOST_WORKERS).contains(number));
+    number.ok_or_else(|| format!("must be a number from 1 to {MOST_WORKERS}"))
 }
 
 #[cfg(test)]

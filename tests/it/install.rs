@@ -6,6 +6,7 @@ mod empty_cluster;
 mod examples;
 mod pod_security;
 mod rights;
+mod schema;
 
 use crate::cluster::in_repository;
 use mail_operator_testbed::{ControlPlane, tools};

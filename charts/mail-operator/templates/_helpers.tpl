@@ -9,7 +9,7 @@
 
 {{- define "mail-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* Helm adds app.kubernetes.io/managed-by by itself; written here it would be untrue in deploy/. */}}

@@ -146,7 +146,7 @@ async fn servers_and_templates_come_with_the_install_and_stay_without_it() {
     let (chart, [flag, space, name]) = (chart(), ["--namespace", "mail", "objects"]);
 
     let notes = helm(plane, &["install", name, &chart, flag, space, "--values", &values]).await.unwrap();
-    assert!(notes.contains("serverRef: {name: corp}"), "{notes}");
+    assert!(notes.contains("serverRef: {name: \"corp\"}"), "{notes}");
     assert_eq!(accepted_from_notes(plane, &notes).await, 1);
     let servers = ask(plane, &["get", "msc", flag, space, "-o", "name"]).await;
     assert_eq!(servers.split_whitespace().count(), 2, "{servers}");
@@ -301,10 +301,11 @@ async fn what_passes_the_schema_starts() {
     let text = |values: String| async move {
         helm_offline(&["template", "x", &chart(), "--values", "-"], &values).await
     };
+    let too_long = format!("a/{}", "b".repeat(254));
     let accepted = [
         ("workers", &["1", "64"][..], &["0", "65", "100"][..]),
         ("accountsPerNamespace", &["1", "10000"], &["0", "10001"]),
-        ("defaultServer", &["'a/b'", "'mail/x.y'"], &["'a'", "'A/b'", "'a/b/c'"]),
+        ("defaultServer", &["'a/b'", "'mail/x.y'"], &["'a'", "'A/b'", "'a/b/c'", &too_long]),
         ("secretBinding", &["Required", "WhenAnnotated"], &["Never"]),
         ("log.level", &["error", "trace"], &["loud"]),
         ("log.format", &["json", "text"], &["xml"]),
@@ -322,19 +323,33 @@ async fn what_passes_the_schema_starts() {
                 "['1::2::3/64']",
                 "['::/129']",
                 "['10.0.0.0']",
+                "['01.1.1.1/8']",
             ],
         ),
         ("egress.deny", &["[cluster]", "['10.0.0.0/8']"], &["[pods]", "['10.0.0.256/8']"]),
         (
             "lockdown.proxies",
             &["['socks5://p.corp.example:65535', 'http://[2001:db8::1]:3128', 'https://10.0.0.1']"],
-            &["['socks5://p:65536']", "['http://a b']", "['ftp://p']", "['http://p/path']"],
+            &[
+                "['http://999.1.1.1']",
+                "['http://host.5']",
+                "['socks5://p:65536']",
+                "['http://a b']",
+                "['ftp://p']",
+                "['http://p/path']",
+            ],
         ),
         (
             "lockdown.plaintextServers",
             &["['relay.corp.example', 'relay:65535', '[2001:db8::1]:25', '2001:db8::1', '10.0.0.1:25']"],
-            &["['relay:x']", "['relay:65536']", "['a b']"],
+            &["['relay:x']", "['relay:65536']", "['a b']", "['01.1.1.1']"],
         ),
+        (
+            "lockdown.egress",
+            &["['*.corp.example', 'relay_1.corp.example', '10.0.0.0/8', '2001:db8::', '10.0.0.1']"],
+            &["['a/b']", "['10.0.0.0/33']", "['smtp.corp.example:25']", "['*.10.0.0.1']"],
+        ),
+        ("trustBundle.key", &[".a", "ca-certificates.crt"], &["..", ".", "..a", "a/b"]),
     ];
     for (path, good, bad) in accepted {
         let values = |value: &str| {
