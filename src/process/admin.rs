@@ -1,6 +1,7 @@
 //! `/livez`, `/readyz` and `/metrics`, from the first second on, and on a thread of their own: whoever asks gets an
 //! answer also while nothing else in the process goes on.
 
+mod format;
 mod gate;
 
 use crate::cluster::Cluster;
@@ -15,6 +16,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use format::Format;
 use gate::Gate;
 use jiff::Timestamp;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
@@ -173,18 +175,17 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Result<impl 
     if let Some(gate) = &admin.0.gate {
         gate.admits(&headers).await?;
     }
-    let measured = tokio::task::spawn_blocking(move || measured(&admin)).await;
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::preferred(accept);
+    let measured = tokio::task::spawn_blocking(move || measured(&admin, format)).await;
     measured.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
-fn measured(admin: &Admin) -> impl IntoResponse + use<> {
+fn measured(admin: &Admin, format: Format) -> impl IntoResponse + use<> {
     admin.measure_queues();
     let mut text = String::new();
     match encode(&mut text, &admin.0.registry) {
-        Ok(()) => {
-            let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            (StatusCode::OK, [(header::CONTENT_TYPE, openmetrics)], text)
-        }
+        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, format.content_type())], format.of(text)),
         Err(error) => {
             (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, "text/plain")], error.to_string())
         }
