@@ -1,6 +1,8 @@
 //! What is wrong with a template, where, and what would be right: the sentences people read when a
 //! text does not work.
 
+mod words;
+
 use super::{engine, jinja};
 use crate::api::Reason;
 use crate::domain::content::{ContentProblem, Part};
@@ -109,7 +111,7 @@ impl TemplateProblem {
             _ if error.detail() == Some("recursion limit exceeded") => Reason::TooDeep,
             _ => Reason::RenderFailed,
         };
-        Self::in_text(reason, locale, part, position, render_message(error))
+        Self::in_text(reason, locale, part, position, words::rendering(error))
     }
 
     /// A rendered text that cannot be sent; `values` are those to look at.
@@ -148,24 +150,6 @@ fn syntax_message(detail: &str) -> String {
             format!("{statement} does not exist here: a template is complete in itself")
         }
         _ => detail.to_owned(),
-    }
-}
-
-fn render_message(error: &Error) -> String {
-    let detail = error.detail().unwrap_or_default();
-    match error.kind() {
-        ErrorKind::OutOfFuel => {
-            format!("takes more than {} steps: shorten its loops", engine::FUEL)
-        }
-        ErrorKind::UndefinedError if detail.is_empty() => "uses something undefined".into(),
-        ErrorKind::UndefinedError => {
-            format!("{detail}: ask for it first, as in {{% if name.member is defined %}}, or always give it")
-        }
-        ErrorKind::UnknownFilter | ErrorKind::UnknownTest => {
-            format!("{detail}: those of Jinja that MiniJinja has can be used")
-        }
-        kind if detail.is_empty() => kind.to_string(),
-        kind => format!("{kind}: {detail}"),
     }
 }
 

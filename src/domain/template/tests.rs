@@ -158,7 +158,7 @@ fn mistakes() {
         (
             json!({ "text": "{{ name + 1 }}" }),
             ExampleFailed,
-            "en text, line 1, column 4: invalid operation: tried to use + operator on unsupported types string and number",
+            "en text, line 1, column 4: text + a number does not work: both must be numbers; texts are joined by ~",
         ),
         (
             json!({ "text": "{{ user.nmae }}", "variables": object }),

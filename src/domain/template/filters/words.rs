@@ -51,15 +51,22 @@ pub(super) fn plural(state: &State<'_, '_>, value: &Value, forms: Kwargs) -> Res
             return Err(wrong(format!("plural has no form {form} in {language}: its forms are {has}")));
         }
     }
-    // Where a language has `many` for millions only, nobody writes it for a handful of files.
-    let needed = |form: &&&str| **form != "many" || has.contains(&"few");
-    if let Some(missing) = has.iter().filter(needed).find(|form| !forms.has(form)) {
+    let lacks = |form: &str| !forms.has(form);
+    if has.iter().any(|form| lacks(form))
+        && let Some(missing) = of_whole_numbers(&rules).into_iter().find(|form| lacks(form))
+    {
         return Err(wrong(format!(
             "plural needs the form {missing} in {language}: add {missing}=\"{{}} …\""
         )));
     }
     let category = name(rules.category_for(&decimal));
+    // A language that has a form for millions has the other one for them, too.
     let chosen = if forms.has(category) { category } else { "other" };
+    if lacks(chosen) {
+        return Err(wrong(format!(
+            "plural needs the form {category} in {language} for {decimal}: add {category}=\"{{}} …\""
+        )));
+    }
     let form: Value = forms.get(chosen)?;
     for form in has.iter().filter(|form| forms.has(form)) {
         forms.get::<Value>(form)?;
@@ -70,6 +77,14 @@ pub(super) fn plural(state: &State<'_, '_>, value: &Value, forms: Kwargs) -> Res
         return Err(wrong("a form of plural has more than four {}"));
     }
     Ok(Value::from(form.replace("{}", &number)))
+}
+
+/// The forms that counting takes, in CLDR's order. Some languages have one for fractions or for millions only, which
+/// nobody writes for a handful of files.
+fn of_whole_numbers(rules: &PluralRules) -> Vec<&'static str> {
+    // CLDR's rules of smaller numbers look at the last two digits.
+    let counted: Vec<_> = (0..=200_u32).map(|count| rules.category_for(count)).collect();
+    rules.categories().filter(|category| counted.contains(category)).map(name).collect()
 }
 
 const fn name(category: PluralCategory) -> &'static str {

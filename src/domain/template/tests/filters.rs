@@ -52,6 +52,12 @@ fn values_in_the_language_of_the_text() {
             "{{ 5 | plural(one='{} plik', few='{} pliki', many='{} plików', other='{} pliku') }}",
             "5 plików",
         ),
+        // Fractions alone have `other` in Polish and `many` in Czech, millions alone `many` in French.
+        ("pl", "{{ 22 | plural(one='{} plik', few='{} pliki', many='{} plików') }}", "22 pliki"),
+        ("cs", "{{ 5 | plural(one='{} soubor', few='{} soubory', other='{} souborů') }}", "5 souborů"),
+        ("fr", "{{ 1000000 | plural(one='{} page', other='{} pages') }}", "1 000 000 pages"),
+        ("ja", "{{ 3 | plural(other='{}件') }}", "3件"),
+        ("cy", "{{ 3 | plural(zero='0', one='1', two='2', few='3', many='6', other='x') }}", "3"),
         (
             "en",
             "{{ portal | link('Portal') }} {{ portal | link }}",
@@ -109,6 +115,57 @@ fn what_filters_refuse() {
         let found = text_in("en", expression, json!({})).unwrap_err();
         assert!(found.contains(expected), "{expression}\nexpected {expected}\n   found {found}");
     }
+}
+
+#[test]
+fn plural_needs_what_counting_takes_and_says_what_else() {
+    for (locale, expression, expected) in [
+        ("pl", "{{ 1 | plural(one='x', few='y', other='z') }}", "plural needs the form many in pl"),
+        ("cs", "{{ 1 | plural(one='x', other='z') }}", "plural needs the form few in cs"),
+        ("ar", "{{ 1 | plural(one='x', other='z') }}", "plural needs the form zero in ar"),
+        ("pl", "{{ 1.5 | plural(one='x', few='y', many='z') }}", "plural needs the form other in pl for 1.5"),
+    ] {
+        let found = text_in(locale, expression, json!({})).unwrap_err();
+        assert!(found.contains(expected), "{expression}\nexpected {expected}\n   found {found}");
+    }
+}
+
+/// The engine speaks of its own types and operations.
+#[test]
+fn what_the_engine_refuses_is_told_in_our_words() {
+    let mut wrong: Vec<String> = Vec::new();
+    for (expression, expected) in [
+        ("{{ name + 1 }}", "text + a number does not work: both must be numbers; texts are joined by ~"),
+        ("{{ count * name * systems }}", "text can only be multiplied by a whole number"),
+        ("{{ systems - 1 }}", "a list - a number does not work: both must be numbers"),
+        ("{% for x in count %}{% endfor %}", "a list is needed here, not a number"),
+        ("{{ count | length }}", "text or a list is needed here, not a number"),
+        ("{{ name() }}", "text is no function"),
+        ("{{ name.shout() }}", "text has no method shout: values have filters"),
+        ("{{ systems | join }}{{ 1 | round('x') }}", "a whole number is needed here, not text"),
+        ("{{ name | replace('a') }}", "needs one more argument"),
+        ("{{ name | upper(1) }}", "an argument too many"),
+        ("{% set a, b = systems %}", "there are not as many items as names for them"),
+        ("{{ name | batch }}", "needs one more argument"),
+    ] {
+        let Err(found) = text_in("en", expression, json!({})) else {
+            wrong.push(expression.to_owned());
+            continue;
+        };
+        if !found.contains(expected) {
+            wrong.push(format!("{expression}\nexpected {expected}\n   found {found}"));
+        }
+        for theirs in [
+            "invalid operation",
+            "missing argument",
+            "too many arguments",
+            "unknown method",
+            "cannot unpack: ",
+        ] {
+            assert!(!found.contains(theirs), "{found}");
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

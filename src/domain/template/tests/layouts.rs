@@ -111,7 +111,7 @@ fn problems_of_layouts_name_them() {
         ),
         (
             with("html", json!("{{ content }}{{ company + 1 }}")),
-            "LayoutInvalid layout inner, en html, line 1, column 17: invalid operation",
+            "LayoutInvalid layout inner, en html, line 1, column 17: text + a number does not work",
         ),
         (with("locale", json!("e_n")), "LayoutInvalid layout inner, locale: \"e_n\" is not a language tag"),
     ] {
