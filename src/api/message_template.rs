@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
     ),
-    printcolumn(name = "Locales", type_ = "string", json_path = ".status.locales"),
+    printcolumn(name = "Locales", type_ = "string", json_path = ".status.languages"),
     printcolumn(name = "Overrides", type_ = "string", json_path = ".status.overrides", priority = 1),
     printcolumn(name = "Layouts", type_ = "string", json_path = ".status.layouts", priority = 1),
     printcolumn(
@@ -212,6 +212,9 @@ pub struct MessageTemplateStatus {
     /// Languages the template has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locales: Vec<String>,
+    /// The same as one text, as the column `LOCALES` shows it: `en,de`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub languages: Option<String>,
     /// Names the texts use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,

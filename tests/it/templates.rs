@@ -112,6 +112,8 @@ async fn the_status_lists_languages_and_names() {
     let table = space.kubectl(&["get", "mt"]).await;
     let words: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(words, ["NAME", "READY", "LOCALES", "STATUS", "AGE"]);
+    let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[..3], ["news", "True", "de,fr-CA"], "{table}");
     // Applied again as it is, it costs nothing.
     let before = found["metadata"]["resourceVersion"].clone();
     space.kubectl(&["annotate", "mt/news", "team=hr"]).await;

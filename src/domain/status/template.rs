@@ -36,6 +36,7 @@ pub fn render(
             MessageTemplateStatus {
                 observed_generation: generation,
                 conditions: conditions.finish(),
+                languages: Some(locales.join(",")),
                 locales,
                 names: template.names().map(Into::into).collect(),
                 layouts,
@@ -55,6 +56,7 @@ pub fn render(
                 observed_generation: generation,
                 conditions: conditions.finish(),
                 locales: Vec::new(),
+                languages: None,
                 names: Vec::new(),
                 layouts,
                 overrides,
