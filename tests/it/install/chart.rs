@@ -175,6 +175,19 @@ async fn what_the_notes_tell_people_to_type_works() {
     let notes = helm(plane, &["install", "notes", &chart(), "--namespace", "notes"]).await.unwrap();
     assert_eq!(accepted_from_notes(plane, &notes).await, 2);
     helm(plane, &["uninstall", "notes", "--namespace", "notes"]).await.unwrap();
+
+    // What is typed is for a namespace that the operator sees.
+    for (namespaces, seen) in [("{notes-a,notes-b}", "notes-a"), ("{notes-a,notes}", "notes")] {
+        let install = ["install", "notes", &chart(), "--namespace", "notes", "--dry-run=client", "--set"];
+        let namespaces = format!("namespaces={namespaces}");
+        let notes = helm(plane, &[&install[..], &[&namespaces]].concat()).await.unwrap();
+        let (_, notes) = notes.split_once("NOTES:").unwrap();
+        assert!(notes.contains("kubectl -n notes rollout status"), "{notes}");
+        let (_, typed) = notes.split_once("2. ").unwrap();
+        let words = typed.split(|c: char| c.is_whitespace() || "\"},".contains(c));
+        let named: Vec<_> = words.filter(|word| word.starts_with("notes")).collect();
+        assert!(named.len() == 6 && named.iter().all(|name| *name == seen), "{named:?}\n{notes}");
+    }
 }
 
 /// How many documents the notes tell people to pipe into kubectl; each must be accepted.
