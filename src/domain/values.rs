@@ -283,9 +283,25 @@ fn given(values: Option<&Values>) -> impl Iterator<Item = (&String, &Json)> {
     values.into_iter().flatten().filter(|(_, json)| !json.is_null())
 }
 
+/// A member that is `null` is as if it were not there, as a variable is: `kubectl apply` leaves both out, so that the same
+/// file would otherwise say different things. An item of a list keeps its place, and is empty.
+fn without_nulls(json: &Json) -> Json {
+    match json {
+        Json::Object(members) => {
+            let members = members.iter().filter(|(_, member)| !member.is_null());
+            Json::Object(members.map(|(name, member)| (name.clone(), without_nulls(member))).collect())
+        }
+        Json::Array(items) => {
+            let item = |item: &Json| if item.is_null() { "".into() } else { without_nulls(item) };
+            Json::Array(items.iter().map(item).collect())
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => json.clone(),
+    }
+}
+
 fn fit(type_: VariableType, json: &Json, field: String, problems: &mut Vec<Problem>) -> Option<Json> {
     match types::check(type_, json) {
-        Ok(()) => Some(json.clone()),
+        Ok(()) => Some(without_nulls(json)),
         Err(message) => {
             problems.push(Problem::new(field, message));
             None

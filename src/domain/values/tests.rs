@@ -180,3 +180,20 @@ fn bounds() {
         ["message.values.l: is nested deeper than 16 levels"]
     );
 }
+
+#[test]
+fn null_is_nothing_at_any_depth() {
+    let variables = variables(json!([
+        { "name": "labels", "type": "Object", "default": { "zone": null, "team": "core" } }, { "name": "rows", "type": "List" },
+    ]));
+    let given = values(json!({
+        "rows": [["a", null, "c"], { "name": "disk", "runbook": null, "in": { "it": null, "no": 1 } }],
+    }));
+    let checked = variables.check(Some(&given), &[]).unwrap().of("");
+    let found = serde_json::to_value(&checked).unwrap();
+    let rows = json!([["a", "", "c"], { "name": "disk", "in": { "no": 1 } }]);
+    assert_eq!(found, json!({ "labels": { "team": "core" }, "rows": rows }));
+    let null = values(json!({ "rows": null }));
+    let found = variables.check(Some(&null), &[]).unwrap().of("");
+    assert_eq!(serde_json::to_value(&found).unwrap()["rows"], json!([]));
+}
