@@ -75,7 +75,7 @@ async fn question(sources: &Sources) -> Question {
     Question::Render(Box::new(Rendering {
         template: template.id(),
         sources: Some(sources.clone()),
-        locale: None,
+        locales: Vec::new(),
         values: values.of("ada@corp.example"),
         names: (&about).into(),
     }))

@@ -84,7 +84,7 @@ pub struct Recipient {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub display_name: Option<String>,
-    /// Language of this recipient as a BCP 47 tag. Default: `message.locale`.
+    /// Language of this recipient as a BCP 47 tag. Where the template has none that is near to it: `message.locale`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 35), regex(pattern = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"))]
     pub locale: Option<String>,
@@ -119,7 +119,7 @@ pub struct MessageSource {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub values_from: Vec<ValueFrom>,
-    /// Language of recipients that name none, as a BCP 47 tag. Default: the template's own.
+    /// Language of recipients that name none, or none that the template has, as a BCP 47 tag. Default: the template's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 35), regex(pattern = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"))]
     pub locale: Option<String>,

@@ -38,8 +38,8 @@ pub struct Rendering {
     /// What it takes to compile it. Sent along only where it is not compiled yet.
     #[serde(skip)]
     pub sources: Option<Sources>,
-    /// The language that is wanted.
-    pub locale: Option<Locale>,
+    /// The languages that are wanted, the most first.
+    pub locales: Vec<Locale>,
     /// The values.
     pub values: RecipientValues,
     /// The built-in names.
@@ -175,9 +175,9 @@ pub fn answer(
             {
                 return Answer::Rendered(Box::new(Err(problem)));
             }
-            let Rendering { template, sources: _, locale, values, names } = &**rendering;
+            let Rendering { template, sources: _, locales, values, names } = &**rendering;
             let Some(compiled) = loaded.templates.get(template) else { return Answer::NotLoaded };
-            Answer::Rendered(Box::new(compiled.render(locale.as_ref(), values, names, progress)))
+            Answer::Rendered(Box::new(compiled.render(locales, values, names, progress)))
         }
         Question::Text(html) => Answer::Text(derive_text(html).map_err(|problem| problem.to_string())),
     }
@@ -221,7 +221,7 @@ mod tests {
         Question::Render(Box::new(Rendering {
             template: sources.id(),
             sources: None,
-            locale: None,
+            locales: Vec::new(),
             values: serde_json::from_value(json!({ "name": "Ada" })).unwrap(),
             names: serde_json::from_value(names.unwrap()).unwrap(),
         }))

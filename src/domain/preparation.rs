@@ -280,7 +280,7 @@ impl Prepared<'_> {
         Ok(Some(Question::Render(Box::new(Rendering {
             template: chosen.template.id(),
             sources: Some(chosen.template.sources().clone()),
-            locale: own_locale.or_else(|| self.locale.clone()),
+            locales: own_locale.into_iter().chain(self.locale.clone()).collect(),
             values: chosen.values.of(own.map(|own| own.address).unwrap_or_default()),
             names: (&about).into(),
         }))))

@@ -131,11 +131,11 @@ impl Compiled {
         check::load(spec, layouts, progress)
     }
 
-    /// Renders the message in the language that fits `wanted` best. A missing text is derived from
+    /// Renders the message in the language that fits the first of `wanted` best, else the second. A missing text is derived from
     /// the HTML. In a layout a few words take the place of what it wraps.
     pub fn render(
         &self,
-        wanted: Option<&Locale>,
+        wanted: &[Locale],
         values: &RecipientValues,
         names: &Names,
         progress: Progress<'_>,
@@ -165,7 +165,7 @@ impl Compiled {
         let content = self.is_layout.then(|| layout::sample(texts));
         let mut draft = layout::render(&self.engine, &self.own, texts, &scope, content, progress)?;
         for layout in &self.layouts {
-            let outer = layout.texts(Some(&texts.locale));
+            let outer = layout.texts(std::slice::from_ref(&texts.locale));
             draft = layout::render(&self.engine, layout, outer, &scope, Some(draft), progress)?;
         }
         finish::finish(draft, &texts.locale, progress).map_err(|(part, problem)| {
@@ -193,7 +193,7 @@ impl Sheet {
         std::iter::once(&self.own).chain(&self.translations)
     }
 
-    fn texts(&self, wanted: Option<&Locale>) -> &Texts {
+    fn texts(&self, wanted: &[Locale]) -> &Texts {
         let Self { own, translations, .. } = self;
         let chosen = locale::choose(wanted, &own.locale, translations.iter().map(|texts| &texts.locale));
         translations.iter().find(|texts| texts.locale == *chosen).unwrap_or(own)

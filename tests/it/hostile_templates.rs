@@ -169,7 +169,7 @@ fn rendering(sources: &Sources, name: &str) -> Question {
     Question::Render(Box::new(Rendering {
         template: sources.id(),
         sources: Some(sources.clone()),
-        locale: None,
+        locales: Vec::new(),
         values: serde_json::from_value(json!({ "name": name })).unwrap(),
         names: serde_json::from_value(names).unwrap(),
     }))

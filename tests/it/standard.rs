@@ -72,7 +72,8 @@ fn mail((compiled, template): &(Compiled, Template), spec: &MessageTemplateSpec,
     let about = About { recipient: &recipient, sender: &sender, name: "welcome-ada", namespace: "accounts" };
     let locale = Locale::parse(locale).unwrap();
     let values = values.of("ada@corp.example");
-    let rendered = compiled.render(Some(&locale), &values, &(&about).into(), &|_| {}).unwrap();
+    let rendered =
+        compiled.render(std::slice::from_ref(&locale), &values, &(&about).into(), &|_| {}).unwrap();
     let parts = Parts {
         from: &sender,
         reply_to: None,

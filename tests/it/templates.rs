@@ -141,9 +141,16 @@ async fn languages_fall_back_and_text_comes_from_html() {
         let to = json!({ "address": format!("{address}@corp.example"), "locale": locale });
         news["spec"]["to"].as_array_mut().unwrap().push(to);
     }
-    space.put(&[server(smtp.address(), json!({})), template("greeting", spec), news]).await;
+    let mut german = from_template("german", "greeting", "fr-of-german@corp.example", json!({}));
+    german["spec"]["message"]["values"] = json!({ "name": "A&B <i>" });
+    german["spec"]["message"]["locale"] = json!("de");
+    german["spec"]["to"][0]["locale"] = json!("fr");
+    space.put(&[server(smtp.address(), json!({})), template("greeting", spec), news, german]).await;
     space.until_phase("news", "Sent").await;
+    space.until_phase("german", "Sent").await;
     for (address, subject) in [
+        // The Notification's language is nearer than the template's.
+        ("fr-of-german", "Hallo"),
         ("none", "Hello"),
         ("ch", "Grüezi"),
         ("case", "Grüezi"),

@@ -61,7 +61,7 @@ fn rendered(message: &Message, spec: &MessageTemplateSpec, locale: &str, all: bo
     };
     let wanted = Locale::parse(locale).unwrap();
     let rendered =
-        message.compiled.render(Some(&wanted), &checked.of("ada@corp.example"), &(&about).into(), &|_| {});
+        message.compiled.render(&[wanted], &checked.of("ada@corp.example"), &(&about).into(), &|_| {});
     let rendered = rendered.unwrap_or_else(|problem| panic!("{locale}, all={all}: {problem}"));
     assert_eq!(rendered.locale.as_str(), locale);
     rendered.content

@@ -84,7 +84,7 @@ pub(super) fn sample(texts: &Texts) -> Draft {
 
 /// The element of the layout that the texts of a language are put into; `None` for a whole document.
 pub(super) fn around(outer: Option<&Sheet>, texts: &Texts) -> Option<&'static str> {
-    let layout = outer?.texts(Some(&texts.locale));
+    let layout = outer?.texts(std::slice::from_ref(&texts.locale));
     let body = layout.body.as_ref().filter(|body| body.kind == Markup::Mjml);
     Some(body.map_or(mjml::BODY, |body| body.around))
 }
@@ -121,7 +121,7 @@ fn mixed(compiled: &Compiled, texts: &Texts) -> Option<TemplateProblem> {
     };
     for layout in &compiled.layouts {
         let name = layout.layout.as_deref().unwrap_or_default();
-        let outer = layout.texts(Some(&texts.locale));
+        let outer = layout.texts(std::slice::from_ref(&texts.locale));
         let locale = outer.locale.as_str();
         match (inner, outer.body.as_ref().map(|body| body.kind)) {
             (Markup::Html, Some(Markup::Html) | None) | (Markup::Mjml, Some(Markup::Mjml)) => {}

@@ -46,7 +46,7 @@ fn rendered(
     let values = template.variables.check(Some(&common), &[("anna@corp.example", None)]).unwrap();
     let about = About { recipient: &to, sender: &from, name: "welcome", namespace: "hr" };
     let wanted = wanted.map(|tag| Locale::parse(tag).unwrap());
-    template.render(wanted.as_ref(), &values.of("anna@corp.example"), &(&about).into(), &|_| {})
+    template.render(wanted.as_slice(), &values.of("anna@corp.example"), &(&about).into(), &|_| {})
 }
 
 #[test]

@@ -180,7 +180,7 @@ impl Preview {
             let question = Question::Render(Box::new(Rendering {
                 template: template.id(),
                 sources: Some(template.sources().clone()),
-                locale,
+                locales: locale.into_iter().collect(),
                 values: values.clone(),
                 names: (&about).into(),
             }));
