@@ -2,8 +2,10 @@
 //! nobody's business here.
 
 mod choice;
+mod direction;
 
 pub use choice::choose;
+pub use direction::Direction;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

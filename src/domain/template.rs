@@ -84,7 +84,8 @@ pub type Progress<'a> = &'a dyn Fn(&Stage);
 /// Who and what a message is about, for the built-in names.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
-    /// `recipient.address`, `recipient.displayName`; `recipient.locale` is the language rendered.
+    /// `recipient.address`, `recipient.displayName`; `recipient.locale` is the language rendered,
+    /// `recipient.direction` the one that it is written in.
     pub recipient: &'a Mailbox,
     /// `sender.address`, `sender.displayName`: what stands in From.
     pub sender: &'a Mailbox,
@@ -217,7 +218,12 @@ impl From<&About<'_>> for Names {
 /// Everything a text may name. A variable cannot hide a built-in name: the schema refuses it.
 fn scope(locale: &Locale, values: &RecipientValues, names: &Names) -> Value {
     let Names { recipient, sender, notification } = names;
-    let recipient = [("address", &*recipient.0), ("displayName", &*recipient.1), ("locale", locale.as_str())];
+    let recipient = [
+        ("address", &*recipient.0),
+        ("displayName", &*recipient.1),
+        ("locale", locale.as_str()),
+        ("direction", locale.direction().as_str()),
+    ];
     let sender = [("address", &*sender.0), ("displayName", &*sender.1)];
     let notification = [("name", &*notification.0), ("namespace", &*notification.1)];
     let built_in = [

@@ -262,3 +262,19 @@ fn each_says_how_to_know_that_it_is_genuine() {
         }
     }
 }
+
+/// Whoever translates a message into Arabic gets the frame turned around.
+#[test]
+fn a_translation_may_run_from_right_to_left() {
+    let mut spec = find("system-event").unwrap().clone();
+    spec.locale = "ar".into();
+    spec.translations.clear();
+    let html =
+        rendered(&compiled("system-event", &spec), &spec, "ar", true).html().unwrap().replace(": ", ":");
+    assert!(html.contains("lang=\"ar\" dir=\"rtl\""), "{html}");
+    assert!(html.contains("border-right:4px solid") && !html.contains("border-left:4px"), "{html}");
+    // Outlook's tables, images and buttons.
+    assert!(html.contains("align=\"right\"") && !html.contains("align=\"left\""), "{html}");
+    assert!(html.contains("padding-right:24px") && !html.contains("padding-left:24px"), "{html}");
+    assert!(!html.contains("direction:ltr"), "{html}");
+}

@@ -23,7 +23,7 @@ const MOST_PROBLEMS: usize = 50;
 
 /// The names that need no declaration, with their members.
 const BUILT_IN: [(&str, &[&str]); 3] = [
-    ("recipient", &["address", "displayName", "locale"]),
+    ("recipient", &["address", "displayName", "locale", "direction"]),
     ("sender", &["address", "displayName"]),
     ("notification", &["name", "namespace"]),
 ];

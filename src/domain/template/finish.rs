@@ -2,9 +2,10 @@
 //! checked before anything is handed to a library whose work may grow faster than its input.
 
 use super::layout::Draft;
+use super::markup::{self, Token};
 use super::{Markup, Progress, Stage, addresses, bounds, mjml};
 use crate::domain::content::{ContentProblem, MAX_BODY_OCTETS, Part, Rendered, derive_text};
-use crate::domain::locale::Locale;
+use crate::domain::locale::{Direction, Locale};
 use css_inline::{CSSInliner, InlineOptions};
 
 /// Makes the message, or says which part cannot be sent and why.
@@ -33,14 +34,39 @@ pub(super) fn finish(
 fn html(kind: Markup, body: String, locale: &Locale) -> Result<String, ContentProblem> {
     within(&body)?;
     match kind {
-        Markup::Html if !has_style(&body) => Ok(body),
-        Markup::Html => inlined(&body),
+        Markup::Html => {
+            let body = directed(body, locale);
+            if has_style(&body) { inlined(&body) } else { Ok(body) }
+        }
         Markup::Mjml => {
             bounds::check(&body)?;
             let html = mjml::html(&body, locale).map_err(ContentProblem::NotMJML)?;
             within(&html)?;
             inlined(&html)
         }
+    }
+}
+
+/// HTML whose lines run as the language has them, and begin on that side: by `dir` where the author gave none. Without
+/// one lines run from the left.
+fn directed(body: String, locale: &Locale) -> String {
+    if locale.direction() == Direction::LeftToRight {
+        return body;
+    }
+    let dir = Direction::RightToLeft.as_str();
+    let root = markup::tokens(&body).find_map(|(range, token)| match token {
+        Token::Open(tag) if tag.is("html") || tag.is("body") => {
+            Some((range.start + 1 + tag.name.len(), tag.has("dir")))
+        }
+        _ => None,
+    });
+    match root {
+        Some((_, true)) => body,
+        Some((at, false)) => match (body.get(..at), body.get(at..)) {
+            (Some(before), Some(after)) => format!("{before} dir=\"{dir}\"{after}"),
+            _ => body,
+        },
+        None => format!("<div dir=\"{dir}\">{body}</div>"),
     }
 }
 

@@ -76,6 +76,11 @@ const RAW: [&str; 11] = [
 ];
 
 impl Tag<'_> {
+    /// Whether it has the attribute, with or without a value.
+    pub(super) fn has(&self, attribute: &str) -> bool {
+        self.attributes.iter().any(|found| found.name.eq_ignore_ascii_case(attribute))
+    }
+
     pub(super) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }

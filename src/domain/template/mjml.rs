@@ -1,12 +1,13 @@
 //! MJML: checked in the author's source against the elements that MJML has, since the converter passes
 //! unknown ones on in silence, and converted once values stand in it. Nothing is included or fetched.
 
+mod direction;
 mod elements;
 
 use super::jinja::FILLER;
 use super::markup::{self, Tag, Token};
 use crate::domain::likeness::nearest;
-use crate::domain::locale::Locale;
+use crate::domain::locale::{Direction, Locale};
 use elements::{ELEMENTS, EVERYWHERE, Element, GROUPS, Holds};
 use mrml::prelude::parser::ParserOptions;
 use mrml::prelude::render::RenderOptions;
@@ -273,6 +274,9 @@ pub(super) fn html(mjml: &str, locale: &Locale) -> Result<String, String> {
     let mut parsed = mrml::parse_with_options(plain_values(mjml), &ParserOptions::default())
         .map_err(|error| error.to_string())?;
     parsed.element.attributes.lang.get_or_insert_with(|| locale.as_str().to_owned());
+    if locale.direction() == Direction::RightToLeft && parsed.element.attributes.dir.is_none() {
+        direction::from_right_to_left(&mut parsed.element);
+    }
     // The default brings fonts from Google into every message whose author did not ask for any.
     let options = RenderOptions { disable_comments: true, social_icon_origin: None, fonts: HashMap::new() };
     parsed.element.render(&options).map_err(|error| error.to_string())

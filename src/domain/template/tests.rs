@@ -138,7 +138,7 @@ fn mistakes() {
         (
             json!({ "text": "recipient.adress {# recipient.adress #} {{ recipient.adress }}" }),
             UndeclaredVariable,
-            "en text, line 1, column 44: recipient.adress does not exist: recipient has address, displayName, locale",
+            "en text, line 1, column 44: recipient.adress does not exist: recipient has address, displayName, locale, direction",
         ),
         (
             json!({ "text": "{{ debug() }}" }),
@@ -366,4 +366,32 @@ proptest! {
         let html = message.html().unwrap();
         prop_assert_eq!(html.matches(['<', '>']).count(), 4, "{}", html);
     }
+}
+
+#[test]
+fn html_runs_as_the_language_does() {
+    for (locale, html, expected) in [
+        ("he", "<p>x</p>", "<div dir=\"rtl\"><p>x</p></div>"),
+        ("en", "<p>x</p>", "<p>x</p>"),
+        (
+            "fa",
+            "<html lang=\"fa\"><body>x</body></html>",
+            "<html dir=\"rtl\" lang=\"fa\"><body>x</body></html>",
+        ),
+        ("fa", "<html dir=\"ltr\"><body>x</body></html>", "<html dir=\"ltr\"><body>x</body></html>"),
+        ("ur", "<BODY>x</BODY>", "<BODY dir=\"rtl\">x</BODY>"),
+        (
+            "ar",
+            "<!-- <html> --><p dir=\"ltr\">x</p>",
+            "<div dir=\"rtl\"><!-- <html> --><p dir=\"ltr\">x</p></div>",
+        ),
+    ] {
+        let template = compiled(json!({ "locale": locale, "text": "x", "html": html }));
+        let found = rendered(&template, None, json!({})).unwrap();
+        assert_eq!(found.content.html(), Some(expected), "{locale} {html}");
+    }
+    let styled =
+        compiled(json!({ "locale": "ar", "text": "x", "html": "<style>p { color: red }</style><p>x</p>" }));
+    let found = rendered(&styled, None, json!({})).unwrap().content.html().unwrap().to_owned();
+    assert!(found.contains("<div dir=\"rtl\">") && found.contains("<p style=\"color: red;\">"), "{found}");
 }

@@ -153,3 +153,37 @@ fn examples_of_every_element() {
         compiled(in_body(inner));
     }
 }
+
+#[test]
+fn lines_begin_where_the_language_has_them() {
+    let document = |head: &str| {
+        format!(
+            "<mjml>{head}<mj-body><mj-section><mj-column><mj-text>x {{{{ recipient.direction }}}}</mj-text>\
+             <mj-table><tr><td>x</td></tr></mj-table></mj-column></mj-section></mj-body></mjml>"
+        )
+    };
+    let html = |locale: &str, head: &str| {
+        let template = compiled(json!({ "locale": locale, "text": null, "mjml": document(head) }));
+        rendered(&template, None, json!({})).unwrap().content.html().unwrap().to_owned()
+    };
+    let english = html("en", "");
+    assert!(english.contains("text-align:left") && !english.contains("rtl"), "{english}");
+    let arabic = html("ar-EG", "");
+    assert!(arabic.contains("<html lang=\"ar-EG\" dir=\"rtl\""), "{arabic}");
+    let plain = arabic.replace(": ", ":");
+    assert!(plain.contains("x rtl") && plain.contains("direction:rtl"), "{arabic}");
+    assert!(!plain.contains("ltr"), "{arabic}");
+    let text_of = |html: &str| {
+        html.replace(": ", ":").split("x rtl").next().unwrap().rsplit("<div").next().unwrap().to_owned()
+    };
+    assert!(text_of(&arabic).contains("text-align:right"), "{arabic}");
+    assert!(arabic.contains("align=\"right\""), "the table: {arabic}");
+    // The author's own word counts.
+    for head in [
+        "<mj-head><mj-attributes><mj-text align=\"left\" /></mj-attributes></mj-head>",
+        "<mj-head><mj-attributes><mj-all align=\"left\" /></mj-attributes></mj-head>",
+    ] {
+        let arabic = html("ar", head);
+        assert!(text_of(&arabic).contains("text-align:left"), "{head}: {arabic}");
+    }
+}
