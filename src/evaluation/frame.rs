@@ -94,7 +94,7 @@ mod tests {
         });
         let pair = ["a", "b"];
         let question = json!({ "Render": {
-            "template": vec![7; 32], "locale": "de-CH", "values": values,
+            "template": vec![7; 32], "locales": ["de-CH", "en"], "values": values,
             "names": { "recipient": pair, "sender": pair, "notification": pair }
         } });
         let question: Question = serde_json::from_value(question).unwrap();
