@@ -36,11 +36,7 @@ impl Stage {
     /// Starts everything but an operator.
     pub async fn start(servers: &Runtime, authority: CertificateAuthority) -> Self {
         let plane = ControlPlane::start().await.unwrap();
-        let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-        plane.apply(&crds).await.unwrap();
-        let crds = crds.display().to_string();
-        let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds];
-        plane.kubectl(&wait).await.unwrap().success().unwrap();
+        plane.install_crds(&Path::new(env!("CARGO_MANIFEST_DIR")).join("crds")).await.unwrap();
         let kubeconfig = Kubeconfig::read_from(plane.kubeconfig()).unwrap();
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         let tls = authority.server("localhost", &["127.0.0.1"]).unwrap().server_config().unwrap();

@@ -46,11 +46,7 @@ impl Cluster {
     pub async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let plane = ControlPlane::start().await.unwrap();
-        let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-        plane.apply(&crds).await.unwrap();
-        let crds = crds.display().to_string();
-        let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds];
-        plane.kubectl(&wait).await.unwrap().success().unwrap();
+        plane.install_crds(&Path::new(env!("CARGO_MANIFEST_DIR")).join("crds")).await.unwrap();
         let client = Client::try_from(config(&plane).await).unwrap();
         let (objects, changes) = (Arc::<Mutex<Objects>>::default(), watch::Sender::new(0));
         let mut following = JoinSet::new();

@@ -23,20 +23,8 @@ pub async fn apart() -> &'static ControlPlane {
 /// Starts a control plane with our CRDs in it.
 pub async fn start() -> ControlPlane {
     let plane = ControlPlane::start().await.unwrap();
-    install_crds(&plane).await;
+    plane.install_crds(&in_repository("crds")).await.unwrap();
     plane
-}
-
-/// Applies `crds/` and waits until the API server serves the three kinds.
-async fn install_crds(plane: &ControlPlane) {
-    plane.apply(&in_repository("crds")).await.unwrap();
-    let crds = in_repository("crds").display().to_string();
-    plane
-        .kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds])
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
 }
 
 /// Makes a namespace in the shared control plane. Names are the test's own, so that a failure shows whose it was.

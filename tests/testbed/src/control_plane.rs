@@ -111,6 +111,15 @@ impl ControlPlane {
         self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &path]).await?.success()
     }
 
+    /// Applies a folder of CRDs and waits until the API server serves their kinds.
+    pub async fn install_crds(&self, folder: &Path) -> Result<()> {
+        self.apply(folder).await?;
+        let folder = folder.to_string_lossy();
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f", &folder];
+        self.kubectl(&wait).await?.success()?;
+        Ok(())
+    }
+
     /// Applies YAML text, server-side; returns what kubectl says.
     pub async fn apply_yaml(&self, yaml: &str) -> Result<String> {
         let arguments = ["apply", "--server-side", "--force-conflicts", "-f", "-"];

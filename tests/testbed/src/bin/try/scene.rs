@@ -111,10 +111,7 @@ async fn start_inbox(ca: &CertificateAuthority, login: &Login) -> Result<Mailpit
 
 /// The CRDs as they are, and of the chart what gives the operator its rights.
 async fn install(plane: &ControlPlane) -> Result<()> {
-    let crds = Path::new(ROOT).join("crds");
-    plane.apply(&crds).await?;
-    let crds = crds.to_string_lossy();
-    plane.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", &crds]).await?.success()?;
+    plane.install_crds(&Path::new(ROOT).join("crds")).await?;
     plane.kubectl(&["create", "namespace", OPERATOR]).await?.success()?;
     let chart = Path::new(ROOT).join("charts").join(OPERATOR);
     let chart =
