@@ -46,8 +46,10 @@ impl ControlPlane {
     async fn start_with(tools: ControlPlaneTools) -> Result<Self> {
         let scratch = Scratch::new("kubernetes")?;
         let ca = CertificateAuthority::new("Throw-away CA of a Kubernetes control plane")?;
-        let (etcd, etcd_url) = start_etcd(&tools.etcd, &scratch).await?;
-        let api_server = ApiServer::start(&tools.kube_apiserver, &scratch, &ca, &etcd_url).await?;
+        let url = format!("http://127.0.0.1:{}", free_port()?);
+        let peer = format!("http://127.0.0.1:{}", free_port()?);
+        let etcd = start_etcd(&tools.etcd, &scratch, [&url, &peer], &scratch.join("etcd.log")).await?;
+        let api_server = ApiServer::start(&tools.kube_apiserver, &scratch, &ca, &url).await?;
         let kubeconfig =
             scratch.write("kubeconfig", kubeconfig(&api_server.url(), ca.pem(), ADMIN_TOKEN)?)?;
         let manager = tools.kube_controller_manager.as_deref();
@@ -181,10 +183,13 @@ impl ControlPlane {
     }
 }
 
-/// Returns the process and its URL for clients.
-async fn start_etcd(program: &Path, scratch: &Scratch) -> Result<(Process, String)> {
-    let (url, peer) =
-        (format!("http://127.0.0.1:{}", free_port()?), format!("http://127.0.0.1:{}", free_port()?));
+/// Starts etcd with these URLs, for clients and for other members, and waits until it answers.
+pub(crate) async fn start_etcd(
+    program: &Path,
+    scratch: &Scratch,
+    [url, peer]: [&str; 2],
+    log: &Path,
+) -> Result<Process> {
     let mut command = Command::new(program);
     command
         .arg(format!("--data-dir={}", scratch.join("etcd").display()))
@@ -195,11 +200,11 @@ async fn start_etcd(program: &Path, scratch: &Scratch) -> Result<(Process, Strin
         .arg(format!("--initial-cluster=default={peer}"))
         // The data must survive a killed process, not a power cut.
         .args(["--unsafe-no-fsync", "--log-level=warn"]);
-    let process = Process::start("etcd", &command, &scratch.join("etcd.log"))?;
+    let process = Process::start("etcd", &command, log)?;
     let (client, health) = (http::plain()?, format!("{url}/health"));
     let is_ready = async || client.get(&health).send().await.is_ok_and(|answer| answer.status().is_success());
     process.until_ready(ETCD_LIMIT, is_ready).await?;
-    Ok((process, url))
+    Ok(process)
 }
 
 /// Only the controllers that matter without nodes.

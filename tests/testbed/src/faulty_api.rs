@@ -17,7 +17,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING,
 };
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -262,10 +262,7 @@ impl Passed {
         }
         let mut answer = self.shared.behind.client.execute(request).await.map_err(io::Error::other)?;
         self.noted(answer.status());
-        let mut response = Response::builder().status(answer.status());
-        if let Some(headers) = response.headers_mut() {
-            *headers = passed_on(answer.headers().clone());
-        }
+        let (status, headers) = (answer.status(), passed_on(answer.headers().clone()));
         let (mut sender, body) = Channel::new(16);
         tokio::spawn(async move {
             loop {
@@ -280,7 +277,7 @@ impl Passed {
                 }
             }
         });
-        response.body(body.boxed()).map_err(io::Error::other)
+        Ok(response(status, headers, body.boxed()))
     }
 
     /// Passes a request on and keeps its answer, whatever becomes of who asked.
@@ -314,10 +311,7 @@ async fn keep(client: &reqwest::Client, request: reqwest::Request) -> io::Result
 
 impl Kept {
     fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(whole(self.body));
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
-        response
+        response(self.status, self.headers, whole(self.body))
     }
 
     /// The first half of it, then the connection breaks.
@@ -331,10 +325,7 @@ impl Kept {
                 sender.abort(lost());
             }
         });
-        let mut response = Response::new(body.boxed());
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
-        response
+        response(self.status, self.headers, body.boxed())
     }
 }
 
@@ -346,28 +337,35 @@ fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed()
 }
 
+fn response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn json(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    response(status, headers, whole(text))
+}
+
 /// An answer in the API server's form.
 fn refusal(status: u16) -> Response<Body> {
     let body = serde_json::json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": "a fault of the test", "reason": fault::reason(status), "code": status
     });
-    let mut response = Response::new(whole(body.to_string()));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let json = hyper::header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
+    let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(code, body.to_string());
     if status == 429 {
-        response.headers_mut().insert(RETRY_AFTER, hyper::header::HeaderValue::from_static("1"));
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }
 
 /// A watch that tells this and ends.
 fn watch_of(events: &'static str) -> Response<Body> {
-    let mut response = Response::new(whole(events));
-    let json = hyper::header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
-    response
+    json(StatusCode::OK, events)
 }
 
 /// What is about the message and not about this connection.

@@ -19,15 +19,16 @@ pub(crate) fn plain() -> Result<Client> {
 
 /// For servers whose certificate comes from the authority in `ca_pem`.
 pub(crate) fn trusting(ca_pem: &str) -> Result<Client> {
-    let attempt = "making an HTTP client";
-    let ca = Certificate::from_pem(ca_pem.as_bytes()).map_err(Error::http(attempt))?;
-    builder().tls_certs_only([ca]).build().map_err(Error::http(attempt))
+    build(builder(), ca_pem)
 }
 
 /// The same, but it keeps connections and waits as long as it takes: for what stands between a client and a server.
 pub(crate) fn passing_on(ca_pem: &str) -> Result<Client> {
+    build(Client::builder().no_proxy().http1_only().redirect(reqwest::redirect::Policy::none()), ca_pem)
+}
+
+fn build(builder: ClientBuilder, ca_pem: &str) -> Result<Client> {
     let attempt = "making an HTTP client";
     let ca = Certificate::from_pem(ca_pem.as_bytes()).map_err(Error::http(attempt))?;
-    let builder = Client::builder().no_proxy().http1_only().redirect(reqwest::redirect::Policy::none());
     builder.tls_certs_only([ca]).build().map_err(Error::http(attempt))
 }

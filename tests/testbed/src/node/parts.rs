@@ -28,6 +28,8 @@ const IDENTITIES: [(&str, &str, &str); 5] = [
     ("kubelet", "system:node:node", "system:nodes"),
     ("proxy", "system:kube-proxy", ""),
 ];
+/// Where etcd is, for clients and for other members.
+const ETCD: [&str; 2] = ["http://127.0.0.1:2379", "http://127.0.0.1:2380"];
 const KUBELET_END: Duration = Duration::from_secs(20);
 
 /// Everything that runs beside the Pods.
@@ -67,7 +69,8 @@ impl Parts {
         let ca = CertificateAuthority::new("Throw-away CA of a node")?;
         let keys = Keys::write(scratch, &ca)?;
         let containerd = Containerd::start(scratch, logs).await?;
-        let etcd = start_etcd(&plane, scratch, logs).await?;
+        let etcd_log = logs.join("etcd.log");
+        let etcd = control_plane::start_etcd(&plane.etcd, scratch, ETCD, &etcd_log).await?;
         let api = start_api_server(&plane, &keys, &ca, scratch, logs).await?;
         let manager = start_controller_manager(&manager, &keys, logs)?;
         let scheduler = start_scheduler(&node, &keys, logs)?;
@@ -146,21 +149,6 @@ fn url() -> String {
     format!("https://{ADDRESS}:6443")
 }
 
-async fn start_etcd(tools: &ControlPlaneTools, scratch: &Scratch, logs: &Path) -> Result<Process> {
-    let (url, peer) = ("http://127.0.0.1:2379", "http://127.0.0.1:2380");
-    let mut command = Command::new(&tools.etcd);
-    command
-        .arg(format!("--data-dir={}", scratch.join("etcd").display()))
-        .args([format!("--listen-client-urls={url}"), format!("--advertise-client-urls={url}")])
-        .args([format!("--listen-peer-urls={peer}"), format!("--initial-advertise-peer-urls={peer}")])
-        .args([&format!("--initial-cluster=default={peer}"), "--unsafe-no-fsync", "--log-level=warn"]);
-    let process = Process::start("etcd", &command, &logs.join("etcd.log"))?;
-    let (client, health) = (http::plain()?, format!("{url}/health"));
-    let is_ready = async || client.get(&health).send().await.is_ok_and(|answer| answer.status().is_success());
-    process.until_ready(READY_LIMIT, is_ready).await?;
-    Ok(process)
-}
-
 async fn start_api_server(
     tools: &ControlPlaneTools,
     keys: &Keys,
@@ -172,7 +160,8 @@ async fn start_api_server(
     let (certificate, key) = ca.server(ADDRESS, &names)?.write(scratch, "kube-apiserver")?;
     let mut command = Command::new(&tools.kube_apiserver);
     command
-        .args(["--etcd-servers=http://127.0.0.1:2379", "--bind-address=0.0.0.0", "--secure-port=6443"])
+        .arg(format!("--etcd-servers={}", ETCD[0]))
+        .args(["--bind-address=0.0.0.0", "--secure-port=6443"])
         .arg(format!("--advertise-address={ADDRESS}"))
         .arg(format!("--tls-cert-file={}", certificate.display()))
         .arg(format!("--tls-private-key-file={}", key.display()))
