@@ -13,8 +13,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// What the values of `Accept` prefer (RFC 9110 section 12.5.1). Whoever accepts neither gets text all the same: he
-    /// may read more than he says, and a refusal is of no use to anybody.
+    /// What the values of `Accept` prefer (RFC 9110 section 12.5.1). A reader that accepts neither gets text all the
+    /// same: it may understand more than it says, and a refusal would be of no use to anybody.
     pub fn preferred<'a>(accept: impl IntoIterator<Item = &'a str>) -> Self {
         let ranges = accept.into_iter().flat_map(|value| value.split(','));
         let (mut text, mut open) = (Weight::default(), Weight::default());
@@ -35,7 +35,10 @@ impl Format {
                 "application/openmetrics-text" if versioned("1.0.0") => open.is(2, quality),
                 "text/*" => text.is(1, quality),
                 "application/*" => open.is(1, quality),
-                "*/*" => (text.is(0, quality), open.is(0, quality)).0,
+                "*/*" => {
+                    text.is(0, quality);
+                    open.is(0, quality);
+                }
                 _ => {}
             }
         }
