@@ -22,7 +22,7 @@ const TOO_LITTLE: [&str; 4] =
     ["--set", "resources.limits.memory=64Mi", "--set", "resources.requests.memory=32Mi"];
 
 pub async fn run(scene: &Scene) -> Outcome {
-    suspend(scene, true).await?;
+    scene.suspend("mail", "default", true).await?;
     flood(scene).await?;
     // It may never become ready.
     scene.install("one", &[&TOO_LITTLE[..], &["--wait=hookOnly"]].concat()).await?;
@@ -34,10 +34,8 @@ pub async fn run(scene: &Scene) -> Outcome {
     scene.install("one", &[]).await?;
     two_are_ready(scene).await?;
     scene.node.apply_yaml(BESIDE).await?;
-    until("what goes to another server is sent", Duration::from_mins(2), async || {
-        Ok(scene.field(&["notification/beside", "-n", "mail"], "{.status.phase}").await? == "Sent")
-    })
-    .await?;
+    // What goes to another server.
+    scene.until_phase("mail", "beside", "Sent", Duration::from_mins(2)).await?;
     let mut peak = 0;
     for process in kernel::processes(OPERATOR)? {
         peak = peak.max(process.memory_peak()?);
@@ -47,7 +45,7 @@ pub async fn run(scene: &Scene) -> Outcome {
     for number in SENT..FLOOD {
         api.delete(&format!("flood-{number}"), &DeleteParams::default()).await?;
     }
-    suspend(scene, false).await?;
+    scene.suspend("mail", "default", false).await?;
     let unfinished = ListParams::default().labels("load=flood").fields("status.finished!=true").limit(1);
     until("the flood is over", Duration::from_mins(2), async || {
         Ok(api.list(&unfinished).await?.items.is_empty())
@@ -75,13 +73,6 @@ async fn flood(scene: &Scene) -> Result<(), Failure> {
         }
     });
     create.buffer_unordered(8).try_collect::<Vec<_>>().await?;
-    Ok(())
-}
-
-async fn suspend(scene: &Scene, suspended: bool) -> Result<(), Failure> {
-    let patch = format!(r#"{{"spec":{{"suspend":{suspended}}}}}"#);
-    let arguments = ["patch", "msc", "default", "-n", "mail", "--type=merge", "-p", &patch];
-    scene.node.kubectl(&arguments).await?.success()?;
     Ok(())
 }
 

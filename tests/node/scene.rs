@@ -48,6 +48,29 @@ impl Scene {
         Ok(self.node.kubectl(&arguments).await?.success()?)
     }
 
+    /// Waits until a Notification is in a phase.
+    pub async fn until_phase(
+        &self,
+        namespace: &str,
+        name: &str,
+        phase: &str,
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        let object = format!("notification/{name}");
+        until(&format!("{name} is {phase}"), limit, async || {
+            Ok(self.field(&[&object, "-n", namespace], "{.status.phase}").await? == phase)
+        })
+        .await
+    }
+
+    /// Suspends a MailServerConfig, or lets it go on.
+    pub async fn suspend(&self, namespace: &str, name: &str, suspended: bool) -> Result<(), Failure> {
+        let patch = format!(r#"{{"spec":{{"suspend":{suspended}}}}}"#);
+        let arguments = ["patch", "msc", name, "-n", namespace, "--type=merge", "-p", &patch];
+        self.node.kubectl(&arguments).await?.success()?;
+        Ok(())
+    }
+
     /// Prints what a person would look at first.
     pub async fn explain(&self) {
         let logs = [

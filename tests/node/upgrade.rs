@@ -30,7 +30,7 @@ pub async fn run(scene: &Scene) -> Outcome {
     earlier(scene).await?;
     scene.node.apply_yaml(OBJECTS).await?;
     for (name, before, _) in PHASES {
-        until_phase(scene, name, before).await?;
+        scene.until_phase("upgrade", name, before, LIMIT).await?;
     }
     let finished = statuses(scene).await?;
 
@@ -43,9 +43,10 @@ pub async fn run(scene: &Scene) -> Outcome {
         })
         .await?;
     }
-    scene.node.apply_yaml(AFTERWARDS).await?;
+    scene.suspend("upgrade", "suspended", false).await?;
+    scene.node.apply_yaml(TEMPLATE).await?;
     for (name, _, after) in PHASES {
-        until_phase(scene, name, after).await?;
+        scene.until_phase("upgrade", name, after, LIMIT).await?;
     }
     let now = statuses(scene).await?;
     if now != finished {
@@ -74,14 +75,6 @@ async fn earlier(scene: &Scene) -> Result<(), Failure> {
     let install = ["install", OPERATOR, &chart, "--namespace", OPERATOR, "--wait", "--set", &image];
     scene.node.helm(&install).await?.success()?;
     Ok(())
-}
-
-async fn until_phase(scene: &Scene, name: &str, phase: &str) -> Result<(), Failure> {
-    let object = format!("notification/{name}");
-    until(&format!("{name} is {phase}"), LIMIT, async || {
-        Ok(scene.field(&[&object, "-n", "upgrade"], "{.status.phase}").await? == phase)
-    })
-    .await
 }
 
 /// Of those that were finished before.
@@ -182,17 +175,7 @@ spec:
   message: {templateRef: {name: later}}
 "#;
 
-const AFTERWARDS: &str = r"
-apiVersion: mail-operator.dev/v1alpha1
-kind: MailServerConfig
-metadata: {name: suspended, namespace: upgrade}
-spec:
-  suspend: false
-  host: 10.96.0.25
-  port: 25
-  tls: {mode: Disabled}
-  sender: {address: noreply@corp.example}
----
+const TEMPLATE: &str = r"
 apiVersion: mail-operator.dev/v1alpha1
 kind: MessageTemplate
 metadata: {name: later, namespace: upgrade}
